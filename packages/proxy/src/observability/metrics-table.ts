@@ -1,0 +1,158 @@
+/** Every metric there is. `docs/metrics.md` is written from this table. */
+export interface MetricRow {
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  /** Who counts it: each worker (the primary adds them up) or the primary itself. */
+  readonly by: 'worker' | 'primary'
+  readonly labels: readonly string[]
+  readonly help: string
+}
+
+export const METRICS = [
+  {
+    name: 'larder_requests_total',
+    type: 'counter',
+    by: 'worker',
+    labels: ['tenant', 'cache', 'status_class', 'protocol'],
+    help: 'Requests answered, by what the cache did (hit, or the reason it was forwarded).',
+  },
+  {
+    name: 'larder_response_bytes_total',
+    type: 'counter',
+    by: 'worker',
+    labels: [],
+    help: 'Response body bytes handed to clients.',
+  },
+  {
+    name: 'larder_request_duration_seconds',
+    type: 'histogram',
+    by: 'worker',
+    labels: [],
+    help: 'From the complete request head to the last byte of the response.',
+  },
+  {
+    name: 'larder_first_byte_seconds',
+    type: 'histogram',
+    by: 'worker',
+    labels: [],
+    help: 'From the complete request head to the head of the response.',
+  },
+  {
+    name: 'larder_refused_requests_total',
+    type: 'counter',
+    by: 'worker',
+    labels: ['reason'],
+    help: 'Requests and connections refused before the pipeline saw them.',
+  },
+  {
+    name: 'larder_connections',
+    type: 'gauge',
+    by: 'worker',
+    labels: ['protocol'],
+    help: 'Open client connections.',
+  },
+  {
+    name: 'larder_collapsed_requests_total',
+    type: 'counter',
+    by: 'worker',
+    labels: [],
+    help: 'Requests that waited for the origin request of another.',
+  },
+  {
+    name: 'larder_origin_requests_total',
+    type: 'counter',
+    by: 'worker',
+    labels: ['tenant', 'outcome'],
+    help: 'Requests to origins, by status class or kind of failure.',
+  },
+  {
+    name: 'larder_origin_bytes_total',
+    type: 'counter',
+    by: 'worker',
+    labels: [],
+    help: 'Response body bytes received from origins.',
+  },
+  {
+    name: 'larder_origin_first_byte_seconds',
+    type: 'histogram',
+    by: 'worker',
+    labels: [],
+    help: 'From the start of an origin request to the head of its response.',
+  },
+  {
+    name: 'larder_memory_bytes',
+    type: 'gauge',
+    by: 'worker',
+    labels: [],
+    help: 'Bytes held by the memory tiers.',
+  },
+  {
+    name: 'larder_memory_objects',
+    type: 'gauge',
+    by: 'worker',
+    labels: [],
+    help: 'Stored responses in the memory tiers.',
+  },
+  {
+    name: 'larder_memory_evictions_total',
+    type: 'counter',
+    by: 'worker',
+    labels: [],
+    help: 'Stored responses that made room for others.',
+  },
+  {
+    name: 'larder_workers',
+    type: 'gauge',
+    by: 'primary',
+    labels: ['state'],
+    help: 'Worker slots, by state; only those in state serving answer requests.',
+  },
+  {
+    name: 'larder_worker_restarts_total',
+    type: 'counter',
+    by: 'primary',
+    labels: ['slot'],
+    help: 'Workers that ended without being told to.',
+  },
+  {
+    name: 'larder_worker_crash_loop',
+    type: 'gauge',
+    by: 'primary',
+    labels: ['slot'],
+    help: '1 while the worker of the slot dies again and again.',
+  },
+  {
+    name: 'larder_worker_resident_bytes',
+    type: 'gauge',
+    by: 'primary',
+    labels: ['slot'],
+    help: 'Resident memory of the worker.',
+  },
+  {
+    name: 'larder_worker_event_loop_lag_seconds',
+    type: 'gauge',
+    by: 'primary',
+    labels: ['slot'],
+    help: '99th percentile of the delay of the event loop over the last second.',
+  },
+  {
+    name: 'larder_config_reloads_total',
+    type: 'counter',
+    by: 'primary',
+    labels: ['result'],
+    help: 'Configurations applied or refused since the start.',
+  },
+  {
+    name: 'larder_uptime_seconds',
+    type: 'gauge',
+    by: 'primary',
+    labels: [],
+    help: 'Since the primary started.',
+  },
+] as const satisfies readonly MetricRow[]
+
+export type MetricName = (typeof METRICS)[number]['name']
+
+export function metricRow(name: string): MetricRow | undefined {
+  return METRICS.find((row) => row.name === name)
+}
