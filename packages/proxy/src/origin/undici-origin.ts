@@ -50,7 +50,7 @@ export class UndiciOriginGroup implements OriginGroup {
             const raw = (c as unknown as { rawHeaders: Buffer[] }).rawHeaders
             const list: string[] = []
             for (let i = 0; i < raw.length; i += 2) {
-              list.push(raw[i].latin1Slice().toLowerCase(), raw[i + 1].latin1Slice())
+              list.push(raw[i].toString("latin1").toLowerCase(), raw[i + 1].toString("latin1"))
             }
             const fields = new Fields(list)
             if (status < 200) return handler.onInterim(status, fields)
