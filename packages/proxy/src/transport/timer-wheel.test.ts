@@ -3,7 +3,7 @@ import t from 'tap'
 import { Deadline, TimerWheel } from './timer-wheel.ts'
 
 t.test('a deadline fires once, not early and at most one tick late', async (t) => {
-  fc.assert(
+  t.doesNotThrow(() => fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.integer({ min: 1, max: 120_000 }), fc.integer({ min: 1, max: 400 })), {
         minLength: 1,
@@ -33,7 +33,7 @@ t.test('a deadline fires once, not early and at most one tick late', async (t) =
         return firedAt >= dueAt && firedAt <= dueAt + 250
       },
     ),
-  )
+  ))
 })
 
 t.test('a disarmed deadline does not fire, and a released one leaves the wheel', async (t) => {

@@ -1,0 +1,30 @@
+/** What a rule of the configuration says about caching: compiled once, read by the decisions. Times in ms. */
+export interface CacheRule {
+  readonly bypass: boolean
+  /** Replaces the origin's freshness lifetime, explicit or not. */
+  readonly ttlMs: number | undefined
+  /** For successful responses whose origin gave no freshness. */
+  readonly defaultTtlMs: number | undefined
+  readonly minTtlMs: number | undefined
+  readonly maxTtlMs: number | undefined
+  /** For responses whose origin did not say. */
+  readonly staleWhileRevalidateMs: number | undefined
+  readonly staleIfErrorMs: number | undefined
+  readonly honourRequestDirectives: boolean
+  readonly honourOriginDirectives: boolean
+  /** Responses with Set-Cookie and explicit freshness may be stored, without that field. */
+  readonly storeSetCookie: boolean
+}
+
+export const DEFAULT_RULE: CacheRule = Object.freeze({
+  bypass: false,
+  ttlMs: undefined,
+  defaultTtlMs: undefined,
+  minTtlMs: undefined,
+  maxTtlMs: undefined,
+  staleWhileRevalidateMs: undefined,
+  staleIfErrorMs: undefined,
+  honourRequestDirectives: true,
+  honourOriginDirectives: true,
+  storeSetCookie: false,
+})

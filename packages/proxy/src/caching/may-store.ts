@@ -1,0 +1,167 @@
+import { listMembers } from '../http/field-syntax.ts'
+import type { Fields } from '../http/fields.ts'
+import type { CacheControl } from './cache-control.ts'
+import type { CacheRule } from './cache-rule.ts'
+import {
+  type Freshness,
+  freshnessLifetime,
+  hasExplicitFreshness,
+  isHeuristicallyCacheable,
+} from './freshness.ts'
+import { type ResponseDirectives, responseDirectives } from './targeted-cache-control.ts'
+
+/** Why a response was not stored: `detail` of Cache-Status, and a word of the access log. */
+export type StoreRefusal =
+  | 'rule-bypass'
+  | 'method'
+  | 'request-no-store'
+  | 'no-store'
+  | 'private'
+  | 'authorization'
+  | 'set-cookie'
+  | 'status'
+  | 'status-not-understood'
+  | 'vary-star'
+  | 'no-freshness'
+  | 'too-large'
+  | 'incomplete'
+  | 'partial-without-validator'
+  | 'purged'
+
+/** What the reuse decisions need of a stored response's directives, settled when it is stored. */
+export interface ReusePolicy {
+  readonly freshness: Freshness
+  /** RFC 9111 §5.2.2.4: every use needs a successful validation. */
+  readonly alwaysValidate: boolean
+  /** False when a directive forbids every stale use (RFC 9111 §4.2.4). */
+  readonly mayServeStale: boolean
+  readonly staleWhileRevalidateMs: number
+  /** undefined when nobody said: then only an origin that cannot be reached lets it be used stale. */
+  readonly staleIfErrorMs: number | undefined
+  readonly immutable: boolean
+  /** Fields that the shared copy must not carry: qualified no-cache and private, Set-Cookie. */
+  readonly withheldFields: readonly string[]
+}
+
+export type StoreDecision =
+  | { readonly store: true; readonly policy: ReusePolicy }
+  | { readonly store: false; readonly reason: StoreRefusal }
+
+export interface StoreQuestion {
+  readonly method: string
+  readonly requestFields: Fields
+  readonly requestDirectives: CacheControl
+  readonly status: number
+  /** End-to-end fields of the response. */
+  readonly fields: Fields
+  /** Epoch ms. */
+  readonly responseAt: number
+  readonly rule: CacheRule
+}
+
+/** Final statuses whose caching requirements this cache knows (RFC 9110 §15, RFC 9111 §3, must-understand). */
+const UNDERSTOOD: ReadonlySet<number> = new Set([
+  200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404, 405,
+  406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 425, 426, 428,
+  429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511,
+])
+
+const refuse = (reason: StoreRefusal): StoreDecision => ({ store: false, reason })
+
+/** RFC 9111 §3, for a shared cache. */
+export function mayStore(question: StoreQuestion): StoreDecision {
+  const { method, status, fields, rule } = question
+  if (rule.bypass) return refuse('rule-bypass')
+  if (method !== 'GET' && method !== 'POST') return refuse('method')
+  // 304 freshens, it is never a response of its own; 1xx never get here.
+  if (status < 200 || status === 304) return refuse('status')
+  if (rule.honourRequestDirectives && question.requestDirectives.noStore) {
+    return refuse('request-no-store')
+  }
+  const controls = responseDirectives(fields)
+  if (rule.honourOriginDirectives) {
+    const forbidden = forbiddenByOrigin(status, controls.directives)
+    if (forbidden !== undefined) return refuse(forbidden)
+  }
+  if (question.requestFields.has('authorization') && !allowsAuthorization(controls)) {
+    return refuse('authorization')
+  }
+  if (listMembers(fields.get('vary') ?? '').includes('*')) return refuse('vary-star')
+  const explicit = hasExplicitFreshness(fields, controls)
+  if (fields.has('set-cookie') && !(explicit && rule.storeSetCookie)) return refuse('set-cookie')
+  // RFC 9110 §9.3.3: POST only with explicit freshness; Content-Location is the caller's to compare.
+  if (method === 'POST' && !explicit) return refuse('method')
+  if (!explicit && !controls.directives.public && !isHeuristicallyCacheable(status)) {
+    return refuse('status')
+  }
+  return usefulPolicy(question, controls)
+}
+
+function forbiddenByOrigin(status: number, directives: CacheControl): StoreRefusal | undefined {
+  const understood = UNDERSTOOD.has(status)
+  // RFC 9111 §5.2.2.3: must-understand forbids what is not understood, and where it is, outweighs no-store.
+  if (directives.mustUnderstand) {
+    if (!understood) return 'status-not-understood'
+  } else if (directives.noStore) return 'no-store'
+  if (directives.private === true) return 'private'
+  return undefined
+}
+
+/** RFC 9111 §3.5 */
+function allowsAuthorization({ directives }: ResponseDirectives): boolean {
+  return directives.public || directives.mustRevalidate || directives.sMaxAgeSeconds !== undefined
+}
+
+/** A response that is never fresh, never usable stale and cannot be validated is of no use in a store. */
+function usefulPolicy(question: StoreQuestion, controls: ResponseDirectives): StoreDecision {
+  const { fields } = question
+  const policy = reusePolicy(question.status, fields, controls, question.rule, question.responseAt)
+  const validatable = fields.has('etag') || fields.has('last-modified')
+  const usable =
+    policy.freshness.lifetimeMs > 0 ||
+    (policy.mayServeStale &&
+      (policy.staleWhileRevalidateMs > 0 || (policy.staleIfErrorMs ?? 0) > 0))
+  if (validatable || (usable && !policy.alwaysValidate)) return { store: true, policy }
+  return refuse('no-freshness')
+}
+
+/** Also for a stored response that a 304 has freshened: its directives may have changed. */
+export function reusePolicy(
+  status: number,
+  fields: Fields,
+  controls: ResponseDirectives,
+  rule: CacheRule,
+  responseAt: number,
+): ReusePolicy {
+  const origin = rule.honourOriginDirectives
+  const { directives } = controls
+  const alwaysValidate = origin && directives.noCache === true
+  const staleForbidden =
+    origin &&
+    (alwaysValidate ||
+      directives.mustRevalidate ||
+      directives.proxyRevalidate ||
+      // RFC 9111 §5.2.2.10: s-maxage means what proxy-revalidate means, too.
+      directives.sMaxAgeSeconds !== undefined)
+  const ofOrigin = (seconds: number | undefined) =>
+    origin && seconds !== undefined ? seconds * 1000 : undefined
+  return {
+    freshness: freshnessLifetime(status, fields, controls, rule, responseAt),
+    alwaysValidate,
+    mayServeStale: !staleForbidden,
+    staleWhileRevalidateMs:
+      ofOrigin(directives.staleWhileRevalidateSeconds) ?? rule.staleWhileRevalidateMs ?? 0,
+    staleIfErrorMs: ofOrigin(directives.staleIfErrorSeconds) ?? rule.staleIfErrorMs,
+    immutable: directives.immutable,
+    withheldFields: withheldFields(directives, origin),
+  }
+}
+
+function withheldFields(directives: CacheControl, origin: boolean): string[] {
+  const names = ['set-cookie', 'set-cookie2']
+  if (!origin) return names
+  // RFC 9111 §5.2.2.4, §5.2.2.7: without a validation of its own no later request may see these.
+  if (Array.isArray(directives.noCache)) names.push(...directives.noCache)
+  if (Array.isArray(directives.private)) names.push(...directives.private)
+  return names
+}
