@@ -1,1 +1,5 @@
-export {}
+export { DevelopmentAuthority } from './development-authority.ts'
+export type { CertificateCheck, CertificateFacts, CertificatePair } from './read.ts'
+export { checkPair, coversName, expiryWarning } from './read.ts'
+export type { CertificateEntry, CertificateStoreOptions } from './store.ts'
+export { CertificateStore } from './store.ts'

@@ -120,7 +120,7 @@ const redis = Type.Object(
       }),
     ),
   },
-  closed,
+  { ...closed, absentMeans: 'storage and purge bus are in process' },
 )
 
 const disk = Type.Object(

@@ -1,5 +1,5 @@
+import type { Config } from '../config/config.ts'
 import type { TransportLimits } from '../transport/limits.ts'
-import type { Config } from './config.ts'
 
 /** `limits` and `timeouts` as the transports take them. */
 export function transportLimits(config: Config): TransportLimits {

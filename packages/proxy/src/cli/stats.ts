@@ -1,0 +1,81 @@
+import type { Stats } from '../admin/stats.ts'
+import { type Command, parseOptions, UsageError } from './command.ts'
+
+export const statsCommand: Command = {
+  name: 'stats',
+  summary: 'Show what a running proxy has done',
+  help: `Usage: larder stats [--admin URL] [--json]
+
+Asks the admin API for requests, hits, latencies and memory. The token, where one
+is needed, comes from the environment variable LARDER_TOKEN.
+
+  --admin URL   the admin API, http://localhost:9090 without it
+  --json        as JSON
+
+Example: larder stats --json | jq .requestsByCache
+`,
+  async run(words) {
+    const { values } = parseOptions(words, {
+      admin: { type: 'string', default: 'http://localhost:9090' },
+      json: { type: 'boolean' },
+    })
+    if (!URL.canParse(values.admin)) throw new UsageError(`'${values.admin}' is not a URL.`)
+    const token = process.env.LARDER_TOKEN
+    let response: Response
+    try {
+      response = await fetch(new URL('/api/v1/stats', values.admin), {
+        headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+        signal: AbortSignal.timeout(10_000),
+      })
+    } catch (error) {
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      process.stderr.write(
+        `Nothing answers at ${values.admin} (${reason}). Is the proxy running?\n`,
+      )
+      return 1
+    }
+    if (!response.ok) {
+      process.stderr.write(`${values.admin} answers ${response.status}: ${await response.text()}\n`)
+      return 1
+    }
+    // Our own admin API; its type is the one that the route returns.
+    const stats = (await response.json()) as Partial<Stats>
+    process.stdout.write(values.json ? `${JSON.stringify(stats, null, 2)}\n` : table(stats))
+    return 0
+  },
+}
+
+function table(stats: Partial<Stats>): string {
+  const rows: [string, string][] = []
+  if (stats.uptimeSeconds !== undefined) {
+    rows.push(['up', `${Math.round(stats.uptimeSeconds)} s`])
+    rows.push(['workers', `${stats.workersServing} of ${stats.workers} serving`])
+  }
+  rows.push(['requests', String(stats.requests ?? 0)])
+  for (const [cache, count] of Object.entries(stats.requestsByCache ?? {})) {
+    rows.push([`  ${cache}`, `${count} (${percent(count, stats.requests ?? 0)})`])
+  }
+  if (stats.responseBytes !== undefined) rows.push(['to clients', mebibytes(stats.responseBytes)])
+  if (stats.originBytes !== undefined) rows.push(['from origins', mebibytes(stats.originBytes)])
+  if (stats.memoryBytes !== undefined) {
+    rows.push(['memory', `${mebibytes(stats.memoryBytes)} in ${stats.memoryObjects} responses`])
+  }
+  if (stats.durationSeconds !== undefined) {
+    const { p50, p99 } = stats.durationSeconds
+    rows.push(['duration', `${milliseconds(p50)} median, ${milliseconds(p99)} at 99 %`])
+  }
+  return `${rows.map(([name, value]) => `${name.padEnd(16)}${value}`).join('\n')}\n`
+}
+
+function percent(part: number, whole: number): string {
+  return whole === 0 ? '0 %' : `${((part / whole) * 100).toFixed(1)} %`
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 1024 ** 2).toFixed(1)} MiB`
+}
+
+function milliseconds(seconds: number): string {
+  return `${(seconds * 1000).toFixed(2)} ms`
+}

@@ -1,0 +1,151 @@
+import { resolve } from 'node:path'
+import { checkPair, coversName, expiryWarning } from '@larder/certs'
+import { parseAuthority } from '../http/authority.ts'
+import type {
+  CacheRuleConfig,
+  CertificateConfig,
+  HostHeaderConfig,
+  OriginConfig,
+  QueryRuleConfig,
+  StoreRuleConfig,
+  TenantConfig,
+} from './config.ts'
+import type { Problems } from './problems.ts'
+import type { WrittenCacheRule, WrittenTenant } from './schema.ts'
+import { type ConfigSources, readNamedFile } from './secrets.ts'
+import { parseDurationMs } from './units.ts'
+
+/** Called only for a tenant that has passed the schema. */
+export function normaliseTenant(
+  written: WrittenTenant,
+  path: string,
+  sources: ConfigSources,
+  problems: Problems,
+): TenantConfig {
+  const hosts = written.hosts.map(canonicalHostPattern)
+  const { connect, firstByte, idle } = written.originTimeouts ?? {}
+  return {
+    id: written.id,
+    hosts,
+    origins: written.origins.map(normaliseOrigin),
+    originTimeouts: {
+      connectMs: optionalMs(connect) ?? 0,
+      firstByteMs: optionalMs(firstByte) ?? 0,
+      idleMs: optionalMs(idle) ?? 0,
+    },
+    originMaxConnections: written.originMaxConnections ?? 1,
+    hostHeader: normaliseHostHeader(written.hostHeader ?? 'client'),
+    certificate: readCertificate(written, hosts, `${path}.certificate`, sources, problems),
+    rules: (written.rules ?? []).map((rule) => ({
+      path: rule.path,
+      methods: rule.methods,
+      cache: normaliseCacheRule(rule.cache),
+    })),
+  }
+}
+
+/** Lower case, without a final dot; wildcards as they are. */
+export function canonicalHostPattern(text: string): string {
+  if (text === '*') return text
+  if (text.startsWith('*.')) return `*.${canonicalHostPattern(text.slice(2))}`
+  return parseAuthority(text, 'http')?.host ?? text
+}
+
+function normaliseOrigin(written: WrittenTenant['origins'][number]): OriginConfig {
+  const url = new URL(written.url)
+  return {
+    name: written.name ?? url.host,
+    url: `${url.protocol}//${url.host}`,
+    backup: written.backup ?? false,
+  }
+}
+
+function normaliseHostHeader(text: string): HostHeaderConfig {
+  if (text === 'client' || text === 'origin') return { mode: text }
+  return { mode: 'name', name: text.toLowerCase() }
+}
+
+function normaliseCacheRule(written: WrittenCacheRule | 'bypass' | undefined): CacheRuleConfig {
+  if (written === 'bypass') return { mode: 'bypass' }
+  const rule = written ?? {}
+  return {
+    mode: 'store',
+    ttlMs: optionalMs(rule.ttl),
+    defaultTtlMs: optionalMs(rule.defaultTtl),
+    minTtlMs: optionalMs(rule.minTtl),
+    maxTtlMs: optionalMs(rule.maxTtl),
+    staleWhileRevalidateMs: optionalMs(rule.staleWhileRevalidate),
+    staleIfErrorMs: optionalMs(rule.staleIfError),
+    query: normaliseQuery(rule.query ?? 'keep'),
+    // Field names are case-insensitive (RFC 9110 §5.1), cookie names are not (RFC 6265 §4.1).
+    keyHeaders: (rule.key?.headers ?? []).map((name) => name.toLowerCase()),
+    keyCookies: rule.key?.cookies ?? [],
+    requestDirectives: rule.requestDirectives ?? 'honour',
+    originDirectives: rule.originDirectives ?? 'honour',
+    storeSetCookie: rule.storeSetCookie ?? false,
+  } satisfies StoreRuleConfig
+}
+
+function normaliseQuery(written: NonNullable<WrittenCacheRule['query']>): QueryRuleConfig {
+  if (typeof written === 'string') return { mode: written }
+  if (written.keep !== undefined) return { mode: 'keep-only', names: written.keep }
+  return { mode: 'drop', names: written.drop ?? [] }
+}
+
+function readCertificate(
+  written: WrittenTenant,
+  hosts: readonly string[],
+  path: string,
+  sources: ConfigSources,
+  problems: Problems,
+): CertificateConfig | undefined {
+  const { certificate } = written
+  if (certificate === undefined) return undefined
+  if (certificate === 'acme') {
+    problems.error(
+      path,
+      "Certificates by ACME are not in this version. Give { certFile, keyFile } of a certificate that another client keeps fresh, or 'self-signed'.",
+    )
+    return undefined
+  }
+  const { certFile, keyFile, selfSigned } =
+    certificate === 'self-signed'
+      ? { certFile: undefined, keyFile: undefined, selfSigned: true }
+      : certificate
+  if (selfSigned && certFile === undefined && keyFile === undefined) {
+    return { source: 'self-signed', certFile, keyFile, certPem: '', keyPem: '' }
+  }
+  if (selfSigned || certFile === undefined || keyFile === undefined) {
+    problems.error(path, "Give both certFile and keyFile, or 'self-signed' alone.")
+    return undefined
+  }
+  const certPem = readNamedFile(certFile, `${path}.certFile`, sources, problems)
+  const keyPem = readNamedFile(keyFile, `${path}.keyFile`, sources, problems)
+  if (certPem === undefined || keyPem === undefined) return undefined
+  const check = checkPair({ certPem, keyPem }, certFile, keyFile)
+  if (!check.ok) {
+    problems.error(`${path}.${check.in === 'key' ? 'keyFile' : 'certFile'}`, check.message)
+    return undefined
+  }
+  const warning = expiryWarning(check.facts, certFile, sources.now)
+  if (warning !== undefined) problems.warn(`${path}.certFile`, warning)
+  const uncovered = hosts.filter((host) => host !== '*' && !coversName(check.facts, host))
+  if (uncovered.length > 0) {
+    const shown = uncovered.slice(0, 5).join(', ')
+    problems.warn(
+      `${path}.certFile`,
+      `The certificate in '${certFile}' is not for ${shown}: browsers will refuse it there.`,
+    )
+  }
+  return {
+    source: 'files',
+    certFile: resolve(sources.folder, certFile),
+    keyFile: resolve(sources.folder, keyFile),
+    certPem,
+    keyPem,
+  }
+}
+
+function optionalMs(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseDurationMs(text)
+}

@@ -1,0 +1,63 @@
+import type { Config } from '../config/config.ts'
+import type { MetricsSnapshot } from '../observability/metrics.ts'
+
+/** What goes over the channel between the primary and a worker. Structured clones: typed arrays stay what they are. */
+
+export interface WorkerListener {
+  readonly kind: 'http' | 'https'
+  /** Names the listener on both sides. */
+  readonly address: string
+  readonly proxyProtocol: boolean
+}
+
+/** Numeric ids: names are looked up once, by the primary. */
+export interface Identity {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Where a worker listens by itself when the primary could not make the socket. */
+export interface ListenOptions {
+  readonly host: string
+  readonly port: number
+  readonly ipv6Only: boolean
+  readonly reusePort: true
+}
+
+export type ToWorker =
+  | {
+      readonly type: 'start'
+      readonly slot: number
+      readonly config: Config
+      /** What to become once everything is open; undefined = stay. */
+      readonly identity: Identity | undefined
+    }
+  /** Comes with a listening handle unless `options` is there. */
+  | {
+      readonly type: 'listen'
+      readonly listener: WorkerListener
+      readonly options: ListenOptions | undefined
+    }
+  | { readonly type: 'close-listener'; readonly address: string }
+  | { readonly type: 'configure'; readonly id: number; readonly config: Config }
+  | { readonly type: 'drain'; readonly deadlineMs: number }
+
+export type FromWorker =
+  | { readonly type: 'started' }
+  | { readonly type: 'start-failed'; readonly message: string }
+  | { readonly type: 'listening'; readonly address: string }
+  | { readonly type: 'listen-failed'; readonly address: string; readonly message: string }
+  | { readonly type: 'configured'; readonly id: number; readonly error: string | undefined }
+  | WorkerBeat
+  | { readonly type: 'drained' }
+
+/** Once per second: proof of life, and the numbers. */
+export interface WorkerBeat {
+  readonly type: 'beat'
+  readonly metrics: MetricsSnapshot | undefined
+  readonly residentBytes: number
+  /** 99th percentile since the last beat. */
+  readonly eventLoopLagSeconds: number
+}
+
+export const BEAT_INTERVAL_MS = 1000

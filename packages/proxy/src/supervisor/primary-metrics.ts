@@ -1,0 +1,42 @@
+import type { MergedSeries } from '../observability/metrics-merge.ts'
+import { type MetricName, metricRow } from '../observability/metrics-table.ts'
+import type { Supervisor } from './supervisor.ts'
+import type { WorkerSlot } from './worker-slot.ts'
+
+/** What the primary itself has to tell, in the moment it is asked. */
+export function primarySeries(supervisor: Supervisor): MergedSeries[] {
+  const { slots, reloads } = supervisor
+  const perSlot = slots.flatMap((slot) => slotSeries(slot))
+  const states = ['serving', 'starting', 'waiting', 'stopped'].map((state) =>
+    series('larder_workers', slots.filter((slot) => slot.state === state).length, state),
+  )
+  return [
+    ...states,
+    ...perSlot,
+    series('larder_config_reloads_total', reloads.applied, 'applied'),
+    series('larder_config_reloads_total', reloads.refused, 'refused'),
+    series('larder_uptime_seconds', (Date.now() - supervisor.startedAt) / 1000),
+  ]
+}
+
+function slotSeries(slot: WorkerSlot): MergedSeries[] {
+  const name = String(slot.index)
+  const all = [
+    series('larder_worker_restarts_total', slot.restarts, name),
+    series('larder_worker_crash_loop', slot.isCrashLoop ? 1 : 0, name),
+  ]
+  const beat = slot.worker?.lastBeat
+  if (beat !== undefined) {
+    all.push(
+      series('larder_worker_resident_bytes', beat.residentBytes, name),
+      series('larder_worker_event_loop_lag_seconds', beat.eventLoopLagSeconds, name),
+    )
+  }
+  return all
+}
+
+function series(name: MetricName, value: number, ...labelValues: string[]): MergedSeries {
+  const row = metricRow(name)
+  if (row === undefined) throw new TypeError(`There is no metric '${name}'.`)
+  return { row, labelValues, value }
+}

@@ -1,0 +1,238 @@
+import cluster from 'node:cluster'
+import { fileURLToPath } from 'node:url'
+import { DevelopmentAuthority } from '@larder/certs'
+import type { Config } from '../config/config.ts'
+import type { LoadResult } from '../config/load.ts'
+import { formatProblem } from '../config/problems.ts'
+import type { Logger } from '../observability/logger.ts'
+import {
+  type MergedMetrics,
+  type MergedSeries,
+  MetricsMerge,
+} from '../observability/metrics-merge.ts'
+import { identityFor } from './identity.ts'
+import { withIssuedCertificates } from './issue-certificates.ts'
+import { ListeningSockets } from './listening-sockets.ts'
+import type { WorkerListener } from './messages.ts'
+import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
+import { primarySeries } from './primary-metrics.ts'
+import { WorkerSlot } from './worker-slot.ts'
+
+export interface SupervisorOptions {
+  readonly config: Config
+  readonly logger: Logger
+  /** Reads the configuration again; undefined when there is no file to read. */
+  readonly reread: (() => LoadResult) | undefined
+  /** Where the development authority keeps its keys. */
+  readonly stateFolder: string
+}
+
+export interface ReloadResult {
+  readonly ok: boolean
+  /** One line each; also for a configuration that was applied: what has to wait for a restart. */
+  readonly messages: readonly string[]
+}
+
+/** Forks the workers, keeps them running, and gives them what changes. Holds no client data. */
+export class Supervisor {
+  readonly slots: readonly WorkerSlot[]
+  readonly startedAt = Date.now()
+  readonly reloads = { applied: 0, refused: 0 }
+  #config: Config
+  #isStopping = false
+  readonly #logger: Logger
+  readonly #reread: (() => LoadResult) | undefined
+  readonly #sockets: ListeningSockets
+  readonly #merge = new MetricsMerge()
+  readonly #authority: DevelopmentAuthority
+  /** Reloads and replacements, one after the other. */
+  #queue: Promise<unknown> = Promise.resolve()
+  #pendingReload: Promise<ReloadResult> | undefined
+  #isReplacing = false
+
+  constructor(options: SupervisorOptions) {
+    this.#config = options.config
+    this.#logger = options.logger
+    this.#reread = options.reread
+    this.#authority = new DevelopmentAuthority(options.stateFolder)
+    this.#sockets = new ListeningSockets(options.config.workers)
+    const surroundings = {
+      logger: options.logger,
+      sockets: this.#sockets,
+      identity: identityFor(options.config),
+      config: () => this.#config,
+      onBeat: (
+        workerId: number,
+        beat: { metrics: Parameters<MetricsMerge['update']>[1] | undefined },
+      ) => {
+        if (beat.metrics !== undefined) this.#merge.update(workerId, beat.metrics)
+      },
+      onGone: (workerId: number) => this.#merge.retire(workerId),
+    }
+    this.slots = Array.from(
+      { length: options.config.workers },
+      (_, index) => new WorkerSlot(index, surroundings),
+    )
+  }
+
+  get config(): Config {
+    return this.#config
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping
+  }
+
+  get listeners(): readonly WorkerListener[] {
+    return this.#sockets.listeners
+  }
+
+  /** Rejects, with nothing left behind, when an address cannot be had or no worker can serve. */
+  async start(): Promise<void> {
+    for (const notice of unsupportedNotices(this.#config)) this.#logger.warn(notice)
+    this.#config = await withIssuedCertificates(this.#config, this.#authority)
+    this.#sockets.open(this.#config.listen)
+    if (!this.#sockets.keepsConnections) {
+      this.#logger.warn('this Node has no net._createServerHandle: workers listen by themselves')
+    }
+    cluster.setupPrimary({
+      exec: fileURLToPath(new URL('../worker/worker-process.ts', import.meta.url)),
+      args: [],
+      // Typed arrays and undefined survive; JSON would turn them into something else.
+      serialization: 'advanced',
+    })
+    try {
+      await Promise.all(this.slots.map((slot) => slot.start()))
+    } catch (error) {
+      this.kill()
+      throw error
+    }
+  }
+
+  /** Whether every slot serves, and if not, why. */
+  readiness(): { ready: boolean; reasons: string[] } {
+    const reasons = this.slots.flatMap((slot) => {
+      if (slot.state === 'serving') return []
+      const why = slot.lastError === undefined ? '' : `: ${slot.lastError}`
+      return [`worker ${slot.index} is ${slot.isCrashLoop ? 'in a crash loop' : slot.state}${why}`]
+    })
+    if (this.#isStopping) reasons.unshift('stopping')
+    return { ready: reasons.length === 0, reasons }
+  }
+
+  /** Reads the configuration again and applies it everywhere or nowhere. Calls while one waits share its result. */
+  reload(): Promise<ReloadResult> {
+    this.#pendingReload ??= this.#enqueue(() => {
+      this.#pendingReload = undefined
+      return this.#reloadNow()
+    })
+    return this.#pendingReload
+  }
+
+  /** Replaces all workers, one by one, without losing a connection. */
+  replaceWorkers(): Promise<void> {
+    if (this.#isReplacing) return Promise.resolve()
+    this.#isReplacing = true
+    return this.#enqueue(async () => {
+      this.#isReplacing = false
+      this.#logger.info('replacing workers one by one')
+      for (const slot of this.slots) {
+        if (this.#isStopping) return
+        try {
+          await slot.replace(this.#config.timeouts.drainMs)
+        } catch (error) {
+          this.#logger.error(
+            { slot: slot.index, err: error },
+            'a worker was not replaced; the old one stays',
+          )
+          return
+        }
+      }
+      this.#logger.info('workers are replaced')
+    })
+  }
+
+  /** Stops accepting, lets workers finish, and resolves when all have ended. */
+  async stop(): Promise<void> {
+    if (this.#isStopping) return
+    this.#isStopping = true
+    const { drainMs } = this.#config.timeouts
+    this.#logger.info({ drainMs }, 'stopping: finishing what is under way')
+    const stopped = Promise.all(this.slots.map((slot) => slot.stop(drainMs)))
+    this.#sockets.closeAll()
+    await stopped
+  }
+
+  kill(): void {
+    this.#isStopping = true
+    for (const slot of this.slots) slot.kill()
+    this.#sockets.closeAll()
+  }
+
+  metrics(): MergedMetrics {
+    const { series, histograms } = this.#merge.merged()
+    const own: MergedSeries[] = primarySeries(this)
+    return { series: [...series, ...own], histograms }
+  }
+
+  #enqueue<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#queue.then(work)
+    // The caller hears of a failure; the queue goes on.
+    this.#queue = result.catch(() => {})
+    return result
+  }
+
+  async #reloadNow(): Promise<ReloadResult> {
+    if (this.#reread === undefined) {
+      return {
+        ok: false,
+        messages: ['There is no configuration file to read: start with --config.'],
+      }
+    }
+    if (this.#isStopping) return { ok: false, messages: ['The proxy is stopping.'] }
+    const loaded = this.#reread()
+    for (const warning of loaded.warnings) this.#logger.warn(formatProblem(warning))
+    if (!loaded.ok) return this.#refuse(loaded.problems.map(formatProblem))
+    const before = this.#config
+    try {
+      const config = await withIssuedCertificates(loaded.config, this.#authority)
+      await this.#apply(config)
+    } catch (error) {
+      return this.#refuse([error instanceof Error ? error.message : String(error)])
+    }
+    this.reloads.applied++
+    const messages = changesNeedingRestart(before, this.#config).map(
+      (name) => `${name} has changed and takes effect after a restart.`,
+    )
+    for (const message of messages) this.#logger.warn(message)
+    this.#logger.info({ tenants: this.#config.tenants.length }, 'configuration applied')
+    return { ok: true, messages }
+  }
+
+  #refuse(messages: string[]): ReloadResult {
+    this.reloads.refused++
+    for (const message of messages) this.#logger.error(message)
+    this.#logger.error('configuration refused; the one before stays')
+    return { ok: false, messages }
+  }
+
+  async #apply(config: Config): Promise<void> {
+    const before = this.#config
+    const { added, removed } = this.#sockets.open(config.listen)
+    // Workers that are starting take what is current when they are ready.
+    this.#config = config
+    try {
+      await Promise.all(this.slots.map((slot) => slot.configure(config)))
+    } catch (error) {
+      this.#config = before
+      const { removed: unwanted } = this.#sockets.open(before.listen)
+      for (const slot of this.slots) slot.closeListeners(unwanted)
+      this.#sockets.closeRemoved()
+      await Promise.all(this.slots.map((slot) => slot.configure(before)))
+      throw error
+    }
+    for (const slot of this.slots) slot.closeListeners(removed)
+    await Promise.all(this.slots.map((slot) => slot.openListeners(added)))
+    this.#sockets.closeRemoved()
+  }
+}

@@ -1,0 +1,188 @@
+import cluster, { type Worker } from 'node:cluster'
+import type { Config } from '../config/config.ts'
+import type { Logger } from '../observability/logger.ts'
+import type { SlotSocket } from './listening-sockets.ts'
+import type { FromWorker, Identity, ToWorker, WorkerBeat } from './messages.ts'
+
+/** From fork to the last listener open. */
+const START_TIMEOUT_MS = 30_000
+const CONFIGURE_TIMEOUT_MS = 30_000
+/** Without a beat for this long a worker is taken for stuck. */
+const BEAT_TIMEOUT_MS = 5000
+
+export interface WorkerExit {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly livedMs: number
+}
+
+interface Waiting {
+  resolve(): void
+  reject(error: Error): void
+}
+
+/** One worker process as the primary sees it, from fork to exit. */
+export class WorkerHandle {
+  readonly slot: number
+  readonly startedAt = performance.now()
+  readonly exited: Promise<WorkerExit>
+  lastBeat: WorkerBeat | undefined
+  /** What it was last told, and has acknowledged. */
+  config: Config | undefined
+  /** Listeners that it accepts on. */
+  readonly listening = new Set<string>()
+  readonly #worker: Worker
+  readonly #logger: Logger
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #onBeat: (beat: WorkerBeat) => void
+  #watchdog: NodeJS.Timeout
+  #isKilled = false
+  #nextConfigureId = 1
+
+  constructor(slot: number, logger: Logger, onBeat: (beat: WorkerBeat) => void) {
+    this.slot = slot
+    this.#onBeat = onBeat
+    this.#worker = cluster.fork({ UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '8' })
+    this.#logger = logger.child({ slot, workerPid: this.pid })
+    this.#watchdog = this.#watch(START_TIMEOUT_MS)
+    // The worker's own side says which messages there are; nobody else writes to this channel.
+    this.#worker.on('message', (message) => this.#received(message as FromWorker))
+    this.#worker.on('error', (error) => this.#logger.warn({ err: error }, 'worker channel failed'))
+    this.exited = new Promise((resolve) => {
+      this.#worker.on('exit', (code, signal) => {
+        clearTimeout(this.#watchdog)
+        const reason = signal === null ? `status ${code}` : `signal ${signal}`
+        for (const waiting of this.#waiting.values()) {
+          waiting.reject(new Error(`The worker ended with ${reason}.`))
+        }
+        this.#waiting.clear()
+        resolve({ code, signal, livedMs: performance.now() - this.startedAt })
+      })
+    })
+  }
+
+  get pid(): number {
+    return this.#worker.process.pid ?? 0
+  }
+
+  /** Resolves when it accepts on every socket; rejects when it said why it cannot, or ended. */
+  async start(
+    config: Config,
+    identity: Identity | undefined,
+    sockets: () => readonly SlotSocket[],
+  ): Promise<void> {
+    const started = this.#wait('started')
+    this.#send({ type: 'start', slot: this.slot, config, identity })
+    await started
+    this.config = config
+    await Promise.all(sockets().map((socket) => this.listen(socket)))
+  }
+
+  async listen(socket: SlotSocket): Promise<void> {
+    const { listener, handle, options } = socket
+    const listening = this.#wait(`listening ${listener.address}`)
+    this.#send(
+      { type: 'listen', listener, options: handle === undefined ? options : undefined },
+      handle,
+    )
+    await listening
+    this.listening.add(listener.address)
+  }
+
+  closeListener(address: string): void {
+    this.listening.delete(address)
+    this.#send({ type: 'close-listener', address })
+  }
+
+  async configure(config: Config): Promise<void> {
+    const id = this.#nextConfigureId++
+    const configured = this.#wait(`configured ${id}`)
+    this.#send({ type: 'configure', id, config })
+    const timer = setTimeout(
+      () => this.#settle(`configured ${id}`, 'It did not answer in time.'),
+      CONFIGURE_TIMEOUT_MS,
+    )
+    try {
+      await configured
+      this.config = config
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Stops accepting, finishes what is under way, ends; killed when it is not done in time. */
+  async drain(deadlineMs: number): Promise<WorkerExit> {
+    this.#send({ type: 'drain', deadlineMs })
+    // The worker cuts what is left at the deadline by itself; a second more for it to end.
+    const timer = setTimeout(
+      () => this.kill('it did not end within its drain deadline'),
+      deadlineMs + 1000,
+    )
+    const exit = await this.exited
+    clearTimeout(timer)
+    return exit
+  }
+
+  kill(reason: string | undefined): void {
+    if (this.#isKilled) return
+    this.#isKilled = true
+    if (reason !== undefined) this.#logger.error({ reason }, 'killing worker')
+    this.#worker.process.kill('SIGKILL')
+  }
+
+  #received(message: FromWorker): void {
+    switch (message.type) {
+      case 'beat':
+        this.lastBeat = message
+        clearTimeout(this.#watchdog)
+        this.#watchdog = this.#watch(BEAT_TIMEOUT_MS)
+        this.#onBeat(message)
+        break
+      case 'started':
+        this.#settle('started', undefined)
+        break
+      case 'start-failed':
+        this.#settle('started', message.message)
+        break
+      case 'listening':
+        this.#settle(`listening ${message.address}`, undefined)
+        break
+      case 'listen-failed':
+        this.#settle(`listening ${message.address}`, message.message)
+        break
+      case 'configured':
+        this.#settle(`configured ${message.id}`, message.error)
+        break
+      case 'drained':
+        break
+    }
+  }
+
+  #send(message: ToWorker, handle?: SlotSocket['handle']): void {
+    if (!this.#worker.isConnected()) return
+    // `send` takes Node's internal TCP handle at run time; its type names only the public classes around it.
+    this.#worker.send(
+      message,
+      handle as unknown as import('node:child_process').SendHandle,
+      (error) => {
+        // A worker that has just ended: its exit is what is acted upon.
+        if (error !== null) this.#logger.debug({ err: error }, 'a message did not reach the worker')
+      },
+    )
+  }
+
+  #wait(key: string): Promise<void> {
+    return new Promise((resolve, reject) => this.#waiting.set(key, { resolve, reject }))
+  }
+
+  #settle(key: string, error: string | undefined): void {
+    const waiting = this.#waiting.get(key)
+    this.#waiting.delete(key)
+    if (error === undefined) waiting?.resolve()
+    else waiting?.reject(new Error(error))
+  }
+
+  #watch(timeoutMs: number): NodeJS.Timeout {
+    return setTimeout(() => this.kill(`no sign of life for ${timeoutMs} ms`), timeoutMs)
+  }
+}

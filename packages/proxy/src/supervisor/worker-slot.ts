@@ -1,0 +1,207 @@
+import type { Config } from '../config/config.ts'
+import type { Logger } from '../observability/logger.ts'
+import { BackOff } from './back-off.ts'
+import type { ListeningSockets } from './listening-sockets.ts'
+import type { Identity, WorkerBeat, WorkerListener } from './messages.ts'
+import { pinToCore } from './pin.ts'
+import { type WorkerExit, WorkerHandle } from './worker-handle.ts'
+
+export type SlotState = 'starting' | 'serving' | 'waiting' | 'stopped'
+
+export interface SlotSurroundings {
+  readonly logger: Logger
+  readonly sockets: ListeningSockets
+  readonly identity: Identity | undefined
+  /** The configuration that a worker should have now. */
+  config(): Config
+  /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
+  onBeat(workerId: number, beat: WorkerBeat): void
+  onGone(workerId: number): void
+}
+
+/** One place for a worker, and whoever is in it: starts, watches, replaces. */
+export class WorkerSlot {
+  readonly index: number
+  restarts = 0
+  lastError: string | undefined
+  #state: SlotState = 'stopped'
+  readonly #surroundings: SlotSurroundings
+  readonly #backOff = new BackOff()
+  #current: WorkerHandle | undefined
+  /** Predecessors that finish what they have under way. */
+  readonly #draining = new Set<WorkerHandle>()
+  #retryTimer: NodeJS.Timeout | undefined
+  #isStopping = false
+
+  constructor(index: number, surroundings: SlotSurroundings) {
+    this.index = index
+    this.#surroundings = surroundings
+  }
+
+  get state(): SlotState {
+    return this.#state
+  }
+
+  get isCrashLoop(): boolean {
+    return this.#backOff.isCrashLoop && this.#state !== 'stopped'
+  }
+
+  get worker(): WorkerHandle | undefined {
+    return this.#current
+  }
+
+  get drainingCount(): number {
+    return this.#draining.size
+  }
+
+  /** The first start: rejects when the worker cannot serve, and leaves it to the caller to give up. */
+  async start(): Promise<void> {
+    const worker = this.#fork()
+    this.#current = worker
+    this.#state = 'starting'
+    void this.#superviseExit(worker)
+    await this.#bringUp(worker)
+  }
+
+  /** A new worker on the same sockets; when it serves, the old one drains. Rejects, keeping the old one. */
+  async replace(deadlineMs: number): Promise<void> {
+    const old = this.#current
+    if (old === undefined || this.#state !== 'serving') return
+    const worker = this.#fork()
+    try {
+      await this.#setUp(worker)
+    } catch (error) {
+      worker.kill(undefined)
+      throw error
+    }
+    if (this.#current === old) this.#draining.add(old)
+    this.#current = worker
+    this.#state = 'serving'
+    void this.#superviseExit(worker)
+    await old.drain(deadlineMs)
+    this.#draining.delete(old)
+  }
+
+  /** New configuration and listeners; rejects with the worker's reason. */
+  async configure(config: Config): Promise<void> {
+    if (this.#current === undefined || this.#state !== 'serving') return
+    await this.#current.configure(config)
+  }
+
+  async openListeners(listeners: readonly WorkerListener[]): Promise<void> {
+    const worker = this.#current
+    if (worker === undefined || this.#state !== 'serving') return
+    for (const listener of listeners) {
+      const socket = this.#surroundings.sockets.forListener(this.index, listener)
+      if (socket !== undefined) await worker.listen(socket)
+    }
+  }
+
+  closeListeners(listeners: readonly WorkerListener[]): void {
+    for (const { address } of listeners) {
+      this.#current?.closeListener(address)
+    }
+  }
+
+  /** No replacement from now on; resolves when the last process of this slot has ended. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#isStopping = true
+    this.#state = 'stopped'
+    clearTimeout(this.#retryTimer)
+    const workers = [...this.#draining]
+    if (this.#current !== undefined) workers.push(this.#current)
+    await Promise.all(workers.map((worker) => worker.drain(deadlineMs)))
+  }
+
+  kill(): void {
+    this.#isStopping = true
+    clearTimeout(this.#retryTimer)
+    this.#current?.kill(undefined)
+    for (const worker of this.#draining) worker.kill(undefined)
+  }
+
+  #fork(): WorkerHandle {
+    const { logger, onBeat, onGone } = this.#surroundings
+    const worker: WorkerHandle = new WorkerHandle(this.index, logger, (beat) => {
+      onBeat(worker.pid, beat)
+      this.#backOff.recovered(performance.now() - worker.startedAt)
+    })
+    pinToCore(worker.pid, this.index, logger)
+    void worker.exited.then(() => onGone(worker.pid))
+    return worker
+  }
+
+  async #bringUp(worker: WorkerHandle): Promise<void> {
+    try {
+      await this.#setUp(worker)
+      if (this.#current !== worker || this.#isStopping) return
+      this.#state = 'serving'
+      this.lastError = undefined
+    } catch (error) {
+      this.lastError = error instanceof Error ? error.message : String(error)
+      worker.kill(undefined)
+      throw error
+    }
+  }
+
+  async #setUp(worker: WorkerHandle): Promise<void> {
+    const { sockets, identity, config } = this.#surroundings
+    await worker.start(config(), identity, () => sockets.forSlot(this.index))
+    // A reload during the start has gone past this worker.
+    while (worker.config !== config()) await worker.configure(config())
+    const wanted = sockets.forSlot(this.index)
+    for (const address of worker.listening) {
+      if (!wanted.some((socket) => socket.listener.address === address)) {
+        worker.closeListener(address)
+      }
+    }
+    for (const socket of wanted) {
+      if (!worker.listening.has(socket.listener.address)) await worker.listen(socket)
+    }
+  }
+
+  async #superviseExit(worker: WorkerHandle): Promise<void> {
+    const exit = await worker.exited
+    if (this.#isStopping || this.#current !== worker) return
+    this.#current = undefined
+    this.restarts++
+    const delayMs = this.#backOff.delayAfterDeathMs(exit.livedMs)
+    this.#report(worker, exit, delayMs)
+    this.#state = 'waiting'
+    if (delayMs === 0) {
+      this.#restart()
+      return
+    }
+    this.#surroundings.sockets.closeSlot(this.index)
+    this.#retryTimer = setTimeout(() => this.#restart(), delayMs)
+  }
+
+  #restart(): void {
+    const { sockets, logger } = this.#surroundings
+    try {
+      sockets.reopenSlot(this.index)
+    } catch (error) {
+      this.lastError = error instanceof Error ? error.message : String(error)
+      logger.error({ slot: this.index, err: error }, 'the sockets of a worker cannot be reopened')
+      this.#retryTimer = setTimeout(() => this.#restart(), this.#backOff.delayAfterDeathMs(0))
+      return
+    }
+    this.start().catch((error: unknown) => {
+      logger.error({ slot: this.index, err: error }, 'a worker could not start')
+    })
+  }
+
+  #report(worker: WorkerHandle, exit: WorkerExit, delayMs: number): void {
+    const details = {
+      slot: this.index,
+      workerPid: worker.pid,
+      status: exit.code,
+      signal: exit.signal,
+      livedMs: Math.round(exit.livedMs),
+      restartInMs: delayMs,
+    }
+    const { logger } = this.#surroundings
+    if (this.#backOff.isCrashLoop) logger.error(details, 'crash loop: worker ended again')
+    else logger.error(details, 'worker ended and is replaced')
+  }
+}

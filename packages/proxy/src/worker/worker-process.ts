@@ -1,0 +1,142 @@
+import cluster from 'node:cluster'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { createLogger } from '../observability/logger.ts'
+import { WorkerMetrics } from '../observability/metrics.ts'
+import { BEAT_INTERVAL_MS, type FromWorker, type ToWorker } from '../supervisor/messages.ts'
+import { type RunningWorker, startWorker } from './start-worker.ts'
+
+/**
+ * Entry of a worker process: everything that ties the worker to its primary, so that `start-worker.ts` can be run
+ * and tested without one.
+ */
+
+let logger = createLogger({ level: 'info' })
+const metrics = new WorkerMetrics()
+let running: RunningWorker | undefined
+let isDraining = false
+
+const eventLoopDelay = monitorEventLoopDelay({ resolution: 20 })
+eventLoopDelay.enable()
+setInterval(beat, BEAT_INTERVAL_MS)
+
+// A failure that nobody handled leaves state that nobody knows: end, and be replaced.
+process.on('uncaughtException', (error) => die(error, 'uncaught exception'))
+process.on('unhandledRejection', (reason) => die(reason, 'unhandled rejection'))
+
+// The primary decides about signals; those that a terminal sends to the whole process group are its own copy.
+process.on('SIGINT', () => {})
+process.on('SIGHUP', () => {})
+process.on('SIGUSR2', () => {})
+process.on('SIGTERM', () => void drain(10_000))
+
+// Without a primary nobody would replace, reload or stop this worker, and its port would stay taken.
+// node:cluster would end the process at once: this flag tells it that the disconnect is dealt with.
+if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
+process.on('disconnect', () => {
+  if (!isDraining) logger.warn('the primary is gone: draining')
+  void drain(10_000)
+})
+
+process.on('message', (message: ToWorker, handle: unknown) => {
+  receive(message, handle).catch((error: unknown) => die(error, 'a message could not be handled'))
+})
+
+async function receive(message: ToWorker, handle: unknown): Promise<void> {
+  switch (message.type) {
+    case 'start':
+      return start(message)
+    case 'listen':
+      return listen(message, handle)
+    case 'close-listener':
+      running?.closeListener(message.address)
+      return
+    case 'configure':
+      return configure(message)
+    case 'drain':
+      return drain(message.deadlineMs)
+  }
+}
+
+async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<void> {
+  const { config, slot, identity } = message
+  logger = createLogger({ level: config.logging.level, bindings: { worker: slot } })
+  try {
+    running = await startWorker({ config, slot, metrics, logger })
+    if (identity !== undefined) {
+      process.setgroups?.([identity.gid])
+      process.setgid?.(identity.gid)
+      process.setuid?.(identity.uid)
+    }
+    tell({ type: 'started' })
+  } catch (error) {
+    tell({ type: 'start-failed', message: messageOf(error) })
+  }
+}
+
+async function listen(
+  message: Extract<ToWorker, { type: 'listen' }>,
+  handle: unknown,
+): Promise<void> {
+  const { listener, options } = message
+  const { address } = listener
+  try {
+    await started().listen(listener, options ?? handle)
+    tell({ type: 'listening', address })
+  } catch (error) {
+    tell({ type: 'listen-failed', address, message: `${address}: ${messageOf(error)}` })
+  }
+}
+
+async function configure(message: Extract<ToWorker, { type: 'configure' }>): Promise<void> {
+  const { id, config } = message
+  try {
+    await started().configure(config)
+    tell({ type: 'configured', id, error: undefined })
+  } catch (error) {
+    tell({ type: 'configured', id, error: messageOf(error) })
+  }
+}
+
+async function drain(deadlineMs: number): Promise<void> {
+  if (isDraining) return
+  isDraining = true
+  // Whatever keeps the worker from finishing, it ends.
+  setTimeout(() => process.exit(0), deadlineMs).unref()
+  await running?.drain(deadlineMs)
+  beat()
+  tell({ type: 'drained' }, () => process.exit(0))
+}
+
+function beat(): void {
+  const lag = eventLoopDelay.percentile(99) / 1e9
+  eventLoopDelay.reset()
+  tell({
+    type: 'beat',
+    metrics: running?.metrics(),
+    residentBytes: process.memoryUsage.rss(),
+    eventLoopLagSeconds: lag,
+  })
+}
+
+function tell(message: FromWorker, then: () => void = () => {}): void {
+  if (process.connected && process.send !== undefined) {
+    // When the channel has just closed, 'disconnect' follows and is what is acted upon.
+    process.send(message, undefined, undefined, then)
+  } else {
+    then()
+  }
+}
+
+function started(): RunningWorker {
+  if (running === undefined) throw new Error('The worker has not started.')
+  return running
+}
+
+function die(error: unknown, what: string): never {
+  logger.fatal({ err: error }, what)
+  process.exit(1)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
