@@ -15,12 +15,18 @@ export function ageBase(fields: Fields, requestAt: number, responseAt: number): 
   return Math.min(byAge, byDate)
 }
 
-/** RFC 9111 §5.1: of several members the first; what is no delta-seconds is ignored. */
+/**
+ * False when Age says something that cannot be relied upon: several members, or no delta-seconds. Such a response counts
+ * as stale at once. Stricter than RFC 9111 §5.1, which would use the first or ignore it; a wrong guess would serve old
+ * content as new.
+ */
+export function hasUsableAge(fields: Fields): boolean {
+  const lines = fields.values('age')
+  return lines.length === 0 || (lines.length === 1 && deltaSeconds(lines[0]) !== undefined)
+}
+
 function ageValueSeconds(fields: Fields): number {
-  const value = fields.get('age')
-  if (value === undefined) return 0
-  const [first] = value.split(',')
-  return deltaSeconds(first.trim()) ?? 0
+  return hasUsableAge(fields) ? (deltaSeconds(fields.get('age')) ?? 0) : 0
 }
 
 /** Value of the Age field, in seconds. */

@@ -158,7 +158,7 @@ export function reusePolicy(
 }
 
 function withheldFields(directives: CacheControl, origin: boolean): string[] {
-  const names = ['set-cookie', 'set-cookie2']
+  const names = ['set-cookie']
   if (!origin) return names
   // RFC 9111 §5.2.2.4, §5.2.2.7: without a validation of its own no later request may see these.
   if (Array.isArray(directives.noCache)) names.push(...directives.noCache)

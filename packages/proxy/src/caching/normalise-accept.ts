@@ -32,14 +32,25 @@ export function hasOnlyKnownCodings(value: string): boolean {
   return weighted(value).every(({ name }) => CODINGS.includes(name) || name === 'x-gzip')
 }
 
-/** Language ranges in lower case, best first; the order of equals is kept, some origins read it as preference. */
+/**
+ * Language ranges in lower case, best first, those of equal weight in alphabetical order: RFC 9110 §12.5.4 gives their
+ * order no meaning that could be relied upon.
+ */
 export function normaliseAcceptLanguage(value: string): string {
   return memoised(languages, value, () =>
     weighted(value)
-      .sort((a, b) => b.weight - a.weight)
+      .sort((a, b) => b.weight - a.weight || (a.name < b.name ? -1 : 1))
       .map(({ name, weight }) => written(name, weight))
       .join(','),
   )
+}
+
+/** True when exactly this language is the one the client likes best, with no equal beside it. */
+export function prefersLanguage(accepted: string | undefined, language: string): boolean {
+  if (accepted === undefined) return false
+  const [best, second] = weighted(accepted).sort((a, b) => b.weight - a.weight)
+  if (best === undefined || best.weight === 0 || best.weight === second?.weight) return false
+  return best.name === language.trim().toLowerCase()
 }
 
 function memoised(memo: Map<string, string>, value: string, make: () => string): string {

@@ -105,7 +105,7 @@ function parseSurrogateControl(value: string): CacheControl | undefined {
     const [directive] = part.trim().toLowerCase().split(';')
     const text = directive.trim()
     if (text === 'no-store' || text === 'no-store-remote') noStore = true
-    const maxAge = /^max-age=([0-9]{1,10})(?:\+([0-9]{1,10}))?$/.exec(text)
+    const maxAge = /^max-age=([0-9]+)(?:\+([0-9]+))?$/.exec(text)
     if (maxAge === null || maxAgeSeconds !== undefined) continue
     maxAgeSeconds = Math.min(Number(maxAge[1]), MAX_DELTA_SECONDS)
     if (maxAge[2] !== undefined) staleSeconds = Math.min(Number(maxAge[2]), MAX_DELTA_SECONDS)

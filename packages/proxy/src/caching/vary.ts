@@ -1,6 +1,10 @@
 import { listMembers } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
-import { normaliseAcceptEncoding, normaliseAcceptLanguage } from './normalise-accept.ts'
+import {
+  normaliseAcceptEncoding,
+  normaliseAcceptLanguage,
+  prefersLanguage,
+} from './normalise-accept.ts'
 
 /**
  * Nominated fields and variants (RFC 9111 §4.1). Two values select the same variant when they are equal after what is
@@ -23,10 +27,17 @@ export function variantKey(vary: string | undefined, request: Fields): VariantKe
   return { names, values: names.map((name) => normalisedValue(name, request)) }
 }
 
-export function matchesVariant(key: VariantKey, request: Fields): boolean {
+/** `contentLanguage`: of the stored response; a client that likes this language best is not sent for another. */
+export function matchesVariant(
+  key: VariantKey,
+  request: Fields,
+  contentLanguage?: string,
+): boolean {
   const { names, values } = key
   for (let i = 0; i < names.length; i++) {
-    if (normalisedValue(names[i], request) !== values[i]) return false
+    if (normalisedValue(names[i], request) === values[i]) continue
+    if (names[i] !== 'accept-language' || contentLanguage === undefined) return false
+    if (!prefersLanguage(request.get('accept-language'), contentLanguage)) return false
   }
   return true
 }

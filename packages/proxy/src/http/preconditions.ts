@@ -9,6 +9,8 @@ export interface Validators {
   readonly entityTag: string | undefined
   /** Last-Modified as stored, when it is an HTTP-date. */
   readonly lastModified: string | undefined
+  /** Epoch ms of its Date: stands in for a missing Last-Modified (RFC 9111 §4.3.2). */
+  readonly dateAt: number
 }
 
 /**
@@ -26,12 +28,21 @@ export function evaluatePreconditions(
     return matchesAny(ifNoneMatch, stored.entityTag) ? 'not-modified' : 'proceed'
   }
   const ifModifiedSince = request.get('if-modified-since')
-  // RFC 9110 §13.1.3: ignored when it is no valid date, or a list.
-  if (ifModifiedSince === undefined || stored.lastModified === undefined) return 'proceed'
+  if (ifModifiedSince === undefined) return 'proceed'
+  return isUnmodifiedSince(ifModifiedSince, stored, now) ? 'not-modified' : 'proceed'
+}
+
+/** RFC 9110 §13.1.3: the field is ignored when it is no valid date, or a list. */
+export function isUnmodifiedSince(
+  ifModifiedSince: string,
+  stored: Validators,
+  now: number,
+): boolean {
   const since = parseHttpDate(ifModifiedSince, now)
-  if (since === undefined) return 'proceed'
-  const lastModifiedAt = parseHttpDate(stored.lastModified, now)
-  return lastModifiedAt !== undefined && lastModifiedAt <= since ? 'not-modified' : 'proceed'
+  if (since === undefined) return false
+  const modifiedAt =
+    stored.lastModified === undefined ? stored.dateAt : parseHttpDate(stored.lastModified, now)
+  return modifiedAt !== undefined && modifiedAt <= since
 }
 
 /** RFC 9110 §13.1.2: weak comparison; `*` matches any current representation. */
@@ -43,21 +54,20 @@ export function matchesAny(ifNoneMatch: string, entityTag: string | undefined): 
 
 /**
  * RFC 9110 §13.1.5: true when the Range applies. A weak tag never matches; a date counts only when it equals a
- * Last-Modified that is strong (§8.8.2.2: at least one second before Date, `dateAt`).
+ * Last-Modified that is strong (§8.8.2.2: at least one second before Date).
  */
 export function ifRangeHolds(
   ifRange: string | undefined,
   stored: Validators,
-  dateAt: number | undefined,
   now: number,
 ): boolean {
   if (ifRange === undefined) return true
   if (ifRange.includes('"')) {
     return stored.entityTag !== undefined && strongMatch(ifRange.trim(), stored.entityTag)
   }
-  if (stored.lastModified === undefined || dateAt === undefined) return false
+  if (stored.lastModified === undefined) return false
   const asked = parseHttpDate(ifRange, now)
   const lastModifiedAt = parseHttpDate(stored.lastModified, now)
   if (asked === undefined || lastModifiedAt === undefined) return false
-  return asked === lastModifiedAt && dateAt - lastModifiedAt >= 1000
+  return asked === lastModifiedAt && stored.dateAt - lastModifiedAt >= 1000
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { currentAgeSeconds } from '../caching/age.ts'
+import { responseDate } from '../caching/freshness.ts'
 import { Fields } from '../http/fields.ts'
 import { planMultipart } from '../http/multipart-byteranges.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
@@ -21,11 +22,10 @@ export function answerStored(tx: Transaction, stored: StoredResponse, now: numbe
     request.fields,
     {
       status: stored.status,
-      fields: stored.fields,
-      responseAt: stored.responseAt,
       completeLength: stored.body.length,
       entityTag: stored.entityTag,
       lastModified: stored.lastModified,
+      dateAt: stored.dateAt,
     },
     now,
   )
@@ -69,11 +69,10 @@ export function answerStreaming(
   fields.add('cache-status', tx.outcome.cacheStatus())
   const representation = {
     status,
-    fields,
-    responseAt: now,
     completeLength,
     entityTag: fields.get('etag'),
     lastModified: fields.get('last-modified'),
+    dateAt: responseDate(fields, now),
   }
   const selection = selectContent(request.method, request.fields, representation, now)
   const single = selection.kind !== 'ranges' || selection.ranges.length === 1

@@ -2,6 +2,11 @@ import { matchesVariant } from '../caching/vary.ts'
 import type { Fields } from '../http/fields.ts'
 import type { StoredResponse } from '../storage/stored-response.ts'
 
+/** True when the request's nominated fields select this stored response (RFC 9111 §4.1). */
+export function isSelectedBy(stored: StoredResponse, request: Fields): boolean {
+  return matchesVariant(stored.variant, request, stored.fields.get('content-language'))
+}
+
 /** What is stored for a request: newest first where several match (RFC 9111 §4). */
 export interface Found {
   readonly whole: StoredResponse | null
@@ -19,7 +24,7 @@ export function findStored(chain: StoredResponse | null, extra: string, request:
   let whole: StoredResponse | null = null
   let part: StoredResponse | null = null
   for (let stored: StoredResponse | null = chain; stored !== null; stored = stored.next) {
-    if (stored.keyExtra !== extra || !matchesVariant(stored.variant, request)) continue
+    if (stored.keyExtra !== extra || !isSelectedBy(stored, request)) continue
     if (stored.part !== undefined) part ??= stored
     else if (whole === null || stored.responseAt > whole.responseAt) whole = stored
   }

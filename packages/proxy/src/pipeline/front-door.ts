@@ -1,9 +1,7 @@
 import { normaliseAcceptEncoding } from '../caching/normalise-accept.ts'
-import { matchesVariant } from '../caching/vary.ts'
 import { parseAuthority } from '../http/authority.ts'
 import type { Clock } from '../http/clock.ts'
-import { parseHttpDate } from '../http/http-date.ts'
-import { matchesAny } from '../http/preconditions.ts'
+import { isUnmodifiedSince, matchesAny } from '../http/preconditions.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { StoredResponse } from '../storage/stored-response.ts'
 import type {
@@ -14,6 +12,7 @@ import type {
   RequestView,
 } from '../transport/exchange.ts'
 import { cacheKey } from './cache-key.ts'
+import { isSelectedBy } from './find-stored.ts'
 import type { Pipeline } from './pipeline.ts'
 import { readyHeads } from './ready-heads.ts'
 import type { Rule, Site, Tenant } from './site.ts'
@@ -156,7 +155,7 @@ function isVariantOf(stored: StoredResponse, view: RequestView): boolean {
       (acceptEncoding === undefined ? undefined : normaliseAcceptEncoding(acceptEncoding))
     )
   }
-  return matchesVariant(stored.variant, view.fields)
+  return isSelectedBy(stored, view.fields)
 }
 
 /** RFC 9110 §13.2.2, as `evaluatePreconditions` has it. */
@@ -165,10 +164,5 @@ function isNotModified(stored: StoredResponse, view: RequestView, now: number): 
   if (ifNoneMatch === undefined && ifModifiedSince === undefined) return false
   if (stored.status < 200 || stored.status > 299) return false
   if (ifNoneMatch !== undefined) return matchesAny(ifNoneMatch, stored.entityTag)
-  if (stored.lastModified === undefined || ifModifiedSince === undefined) return false
-  if (ifModifiedSince === stored.lastModified)
-    return parseHttpDate(ifModifiedSince, now) !== undefined
-  const since = parseHttpDate(ifModifiedSince, now)
-  const lastModifiedAt = parseHttpDate(stored.lastModified, now)
-  return since !== undefined && lastModifiedAt !== undefined && lastModifiedAt <= since
+  return ifModifiedSince !== undefined && isUnmodifiedSince(ifModifiedSince, stored, now)
 }

@@ -1,4 +1,4 @@
-import { ageBase } from '../caching/age.ts'
+import { ageBase, hasUsableAge } from '../caching/age.ts'
 import type { CacheControl } from '../caching/cache-control.ts'
 import type { CacheRule } from '../caching/cache-rule.ts'
 import { freshenedFields, validatesStored } from '../caching/freshen.ts'
@@ -38,7 +38,7 @@ export type Verdict =
   | { readonly kind: 'invalid'; readonly error: ProxyError }
 
 /** Failures of the request rather than of the resource: they hang on fields that are no part of the key. */
-const ABOUT_THE_REQUEST: ReadonlySet<number> = new Set([412, 413, 414, 416, 417, 431])
+const ABOUT_THE_REQUEST: ReadonlySet<number> = new Set([412, 413, 416, 417, 431])
 
 /** What to do with the head of an origin's answer. `now` = when it came, epoch ms. */
 export function judgeResponse(
@@ -148,7 +148,8 @@ function lifetime(
   policy: ReusePolicy,
 ): { ageBaseAt: number; freshUntilAt: number } {
   const ageBaseAt = ageBase(fields, requestAt, now)
-  return { ageBaseAt, freshUntilAt: ageBaseAt + policy.freshness.lifetimeMs }
+  const freshUntilAt = hasUsableAge(fields) ? ageBaseAt + policy.freshness.lifetimeMs : now
+  return { ageBaseAt, freshUntilAt }
 }
 
 /** End-to-end fields with exactly one Date (RFC 9110 §6.6.1). */

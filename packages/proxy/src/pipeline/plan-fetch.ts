@@ -1,7 +1,6 @@
 import type { CacheControl } from '../caching/cache-control.ts'
 import { decideReuse } from '../caching/decide-reuse.ts'
 import { validationFields } from '../caching/freshen.ts'
-import { responseDate } from '../caching/freshness.ts'
 import { missingRange } from '../caching/partial.ts'
 import { isStrong } from '../http/entity-tag.ts'
 import { Fields } from '../http/fields.ts'
@@ -75,8 +74,7 @@ export function rangeWithinPart(
 ): ByteRange | null {
   const { part } = stored
   if (part === undefined || decideReuse(stored, directives, now).kind !== 'fresh') return null
-  const dateAt = responseDate(stored.fields, stored.responseAt)
-  if (!ifRangeHolds(request.get('if-range'), stored, dateAt, now)) return null
+  if (!ifRangeHolds(request.get('if-range'), stored, now)) return null
   if (request.has('if-none-match') || request.has('if-modified-since')) return null
   const selection = selectRanges(specs, part.completeLength)
   if (selection.kind !== 'ranges') return null

@@ -1,4 +1,3 @@
-import { responseDate } from '../caching/freshness.ts'
 import type { Fields } from '../http/fields.ts'
 import { evaluatePreconditions, ifRangeHolds, type Validators } from '../http/preconditions.ts'
 import { type ByteRange, parseRange, selectRanges } from '../http/range.ts'
@@ -6,8 +5,6 @@ import { type ByteRange, parseRange, selectRanges } from '../http/range.ts'
 /** The representation a request selects from: stored, or about to arrive. */
 export interface Representation extends Validators {
   readonly status: number
-  readonly fields: Fields
-  readonly responseAt: number
   /** Bytes of the complete representation; undefined while unknown. */
   readonly completeLength: number | undefined
 }
@@ -37,8 +34,7 @@ export function selectContent(
   if (representation.completeLength === undefined) return WHOLE
   const range = request.get('range')
   if (range === undefined) return WHOLE
-  const dateAt = responseDate(representation.fields, representation.responseAt)
-  if (!ifRangeHolds(request.get('if-range'), representation, dateAt, now)) return WHOLE
+  if (!ifRangeHolds(request.get('if-range'), representation, now)) return WHOLE
   const specs = parseRange(range)
   if (specs === null) return WHOLE
   return selectRanges(specs, representation.completeLength)

@@ -1,3 +1,4 @@
+import { responseDate } from '../caching/freshness.ts'
 import type { ReusePolicy } from '../caching/may-store.ts'
 import type { VariantKey } from '../caching/vary.ts'
 import type { Fields } from '../http/fields.ts'
@@ -58,6 +59,8 @@ export class StoredResponse implements StoredMetadata {
   readonly purgeSequence: number
   readonly entityTag: string | undefined
   readonly lastModified: string | undefined
+  /** Epoch ms of Date. */
+  readonly dateAt: number
   /** Bytes that the memory tier counts for it, those of the ready heads included. */
   readonly byteLength: number
   /** Made by the pipeline at the first hit (`pipeline/ready-heads.ts`); their bytes are counted from the start. */
@@ -82,6 +85,7 @@ export class StoredResponse implements StoredMetadata {
     this.purgeSequence = metadata.purgeSequence
     this.entityTag = metadata.fields.get('etag')
     this.lastModified = metadata.fields.get('last-modified')
+    this.dateAt = responseDate(metadata.fields, metadata.responseAt)
     const fieldBytes = metadata.fields.byteLength
     // The heads for HTTP/1.1 and HTTP/2, for 200 and 304, are some three times the field section.
     this.byteLength =

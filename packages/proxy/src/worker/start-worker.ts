@@ -8,7 +8,8 @@ import { AccessLog } from '../observability/access-log.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { MetricsSnapshot, WorkerMetrics } from '../observability/metrics.ts'
 import type { OriginGroup } from '../origin/origin-fetch.ts'
-import { UndiciOriginGroup } from '../origin/undici-origin.ts'
+import { OriginResolver } from '../origin/resolver.ts'
+import { TenantOrigins } from '../origin/tenant-origins.ts'
 import { PipelineDoor } from '../pipeline/front-door.ts'
 import { Pipeline, type PipelineOptions } from '../pipeline/pipeline.ts'
 import { compileSite, type Site, type Tenant } from '../pipeline/site.ts'
@@ -59,6 +60,7 @@ class Worker implements RunningWorker {
   readonly #options: WorkerOptions
   readonly #clock = new Clock().start()
   readonly #wheel = new TimerWheel().start()
+  readonly #resolver = new OriginResolver()
   readonly #tier: MemoryTier
   readonly #log: AccessLog
   readonly #recorder: Recorder
@@ -201,14 +203,7 @@ class Worker implements RunningWorker {
   #originsOf(tenant: Tenant): OriginGroup {
     const known = this.#origins.get(tenant)
     if (known !== undefined) return known
-    const { origins, originTimeouts, originMaxConnections } = tenant.config
-    const [origin] = origins
-    const group = new UndiciOriginGroup(
-      origin.url,
-      origin.name,
-      originTimeouts,
-      originMaxConnections,
-    )
+    const group = new TenantOrigins(tenant.config, this.#wheel, this.#resolver)
     this.#origins.set(tenant, group)
     return group
   }
