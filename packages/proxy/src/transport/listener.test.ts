@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { BlockList, connect } from 'node:net'
+import { BlockList, connect, createServer } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { Clock } from '../http/clock.ts'
 import type { ClientFacts } from './exchange.ts'
@@ -8,7 +11,7 @@ import { exchangeRaw, parseResponses, RawClient } from './h1/support/raw-client.
 import { selfSignedContext } from './h1/support/self-signed.ts'
 import { RecordingDoor, respondText, type Teardown } from './h1/support/server-under-test.ts'
 import { DEFAULT_LIMITS, type TransportLimits } from './limits.ts'
-import { type FrontListener, type ListenerOptions, listen } from './listener.ts'
+import { type FrontListener, type ListenerOptions, type ListenTarget, listen } from './listener.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { createSecureFront } from './tls-front.ts'
 
@@ -28,23 +31,21 @@ async function start(
   t: Teardown,
   options: Partial<ListenerOptions> = {},
   limits: Partial<TransportLimits> = {},
+  target: ListenTarget = { host: '127.0.0.1', port: 0 },
 ): Promise<ListenerUnderTest> {
   let now = 1
   const wheel = new TimerWheel(() => now)
   const door = new RecordingDoor()
-  const listener = listen(
-    { host: '127.0.0.1', port: 0 },
-    {
-      secure: false,
-      proxyProtocol: null,
-      door,
-      limits: { ...DEFAULT_LIMITS, ...limits },
-      clock: new Clock(),
-      wheel,
-      http2: null,
-      ...options,
-    },
-  )
+  const listener = listen(target, {
+    secure: false,
+    proxyProtocol: null,
+    door,
+    limits: { ...DEFAULT_LIMITS, ...limits },
+    clock: new Clock(),
+    wheel,
+    http2: null,
+    ...options,
+  })
   const { port } = await listener.ready
   const advance = (ms: number) => {
     for (const until = now + ms; now < until; ) {
@@ -97,6 +98,36 @@ t.test('a plain listener serves HTTP/1.1 and counts its connections', async (t) 
   t.equal(listener.connectionCount, 1)
   t.match(door.exchanges[0].client, { address: '127.0.0.1', secure: false, localPort: port })
   client.socket.destroy()
+})
+
+t.test('a listening handle from elsewhere is taken over', async (t) => {
+  const owner = createServer().listen(0, '127.0.0.1')
+  await once(owner, 'listening')
+  t.teardown(() => owner.close())
+  const { port, door } = await start(t, {}, {}, owner)
+  t.equal(parseResponses(await exchangeRaw(port, REQUEST)).length, 1)
+  t.equal(door.requests.length, 1)
+})
+
+t.test('running out of file descriptors neither ends nor spins the listener', async (t) => {
+  const source = fileURLToPath(new URL('h1/support/short-of-descriptors.ts', import.meta.url))
+  const script = `ulimit -n 60; exec "${process.execPath}" "${source}"`
+  const child = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
+  t.teardown(() => child.kill())
+  const [port] = await once(child, 'message')
+  const clients = await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(port)))
+  await Promise.race(clients.map((client) => client.until(() => client.ended || client.closed)))
+  child.send('cpu')
+  const [before] = await once(child, 'message')
+  // The time is what is measured here: a spinning process would use all of it.
+  await setTimeout(300)
+  child.send('cpu')
+  const [after] = await once(child, 'message')
+  t.ok(after - before < 150, `${after - before} ms of CPU while the descriptors are used up`)
+  for (const client of clients) client.socket.destroy()
+  let answer = ''
+  while (answer === '') answer = await exchangeRaw(port, REQUEST)
+  t.equal(parseResponses(answer)[0].status, 200)
 })
 
 t.test('connections beyond the limits are closed at once', async (t) => {
