@@ -9,7 +9,12 @@ import { Clock } from '../http/clock.ts'
 import type { ClientFacts } from './exchange.ts'
 import { exchangeRaw, parseResponses, RawClient } from './h1/support/raw-client.ts'
 import { selfSignedContext } from './h1/support/self-signed.ts'
-import { RecordingDoor, respondText, type Teardown } from './h1/support/server-under-test.ts'
+import {
+  RecordingDoor,
+  readyAnswer,
+  respondText,
+  type Teardown,
+} from './h1/support/server-under-test.ts'
 import { DEFAULT_LIMITS, type TransportLimits } from './limits.ts'
 import { type FrontListener, type ListenerOptions, type ListenTarget, listen } from './listener.ts'
 import { TimerWheel } from './timer-wheel.ts'
@@ -381,6 +386,25 @@ t.test('TLS works behind a PROXY header that comes with the ClientHello', async 
   await once(socket, 'secureConnect')
   t.match(await requestOn(socket), /no body/)
   t.match(door.exchanges[0].client, { address: '2001:db8::1', secure: true, serverName: 'a.test' })
+})
+
+t.test('large hits and pipelining work under TLS', async (t) => {
+  const { port, door } = await start(t, { secure: front() })
+  const body = Buffer.alloc(700_000, 'abcdefghij\n')
+  door.ready = (view) => (view.target === '/large' ? readyAnswer(body) : null)
+  const socket = await handshake(port, { servername: 'a.test' })
+  const large = 'GET /large HTTP/1.1\r\nHost: a.test\r\n\r\n'
+  let text = ''
+  socket.on('data', (chunk) => {
+    text += chunk.toString('latin1')
+  })
+  socket.write(large + large + REQUEST)
+  await once(socket, 'end')
+  socket.destroy()
+  t.same(
+    parseResponses(text).map((response) => response.body.length),
+    [body.length, body.length, 7],
+  )
 })
 
 t.test('an aborted response under TLS is cut without harm', async (t) => {

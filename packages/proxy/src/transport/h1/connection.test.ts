@@ -262,6 +262,14 @@ t.test('interim responses go out ahead of the final one, 101 and late ones do no
   t.equal(responses[0].fields.get('link'), '</a.css>')
 })
 
+t.test('a status that no final response has goes out as 500', async (t) => {
+  const { port, door } = await startServer(t)
+  for (const status of [100, 101, 199, 20, 600, Number.NaN]) {
+    door.answer = (exchange) => exchange.respond({ status, fields: new Fields() }, null)
+    t.equal(parseResponses(await exchangeRaw(port, LAST))[0].status, 500)
+  }
+})
+
 t.test('what follows an aborted exchange in the input is not served', async (t) => {
   const { port, door } = await startServer(t)
   door.answer = (exchange) => {
