@@ -257,6 +257,27 @@ t.test(
   },
 )
 
+t.test('the certificate of the name is sent whatever key the one for no name has', async (t) => {
+  const ec = selfSignedContext('ec.test')
+  const rsa = selfSignedContext('rsa.test', 'rsa')
+  for (const [nameless, named, expected] of [
+    [ec, rsa, 'rsa.test'],
+    [rsa, ec, 'ec.test'],
+  ] as const) {
+    const secure = createSecureFront({
+      contextFor: (name) => (name === undefined ? nameless : named),
+      alpn: ['http/1.1'],
+    })
+    const { port } = await start(t, { secure })
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const options = { servername: 'a.test', minVersion: version, maxVersion: version }
+      const socket = await handshake(port, options)
+      t.equal(socket.getPeerCertificate().subject.CN, expected, `${expected}, ${version}`)
+      socket.destroy()
+    }
+  }
+})
+
 t.test('h2 is preferred and goes to its engine', async (t) => {
   const seen: ClientFacts[] = []
   const { port } = await start(t, {
