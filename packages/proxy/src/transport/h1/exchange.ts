@@ -164,16 +164,17 @@ export class Http1Exchange implements Exchange, ResponseWriter {
   /** RFC 9112 §6: how the client will know where the body ends. */
   #writeHead(head: ResponseHead, wholeLength: number | undefined, whole: boolean): void {
     this.#state = STREAMING
-    const { status, fields } = head
+    const { fields } = head
+    const status = finalStatus(head.status)
     const http10 = this.request.httpVersion === '1.0'
     let lines = statusLine(status) + fieldLines(fields)
     const declared = parseContentLength(fields.get('content-length') ?? '')
     const isHead = this.request.method === 'HEAD'
-    if (isHead || status === 204 || status === 304 || status < 200) {
+    if (isHead || status === 204 || status === 304) {
       this.#framing = NONE
       const length = declared ?? (isHead && wholeLength !== 0 ? wholeLength : undefined)
-      // RFC 9110 §8.6: never with 1xx or 204; with HEAD and 304 it tells of the response to GET.
-      if (length !== undefined && status !== 204 && status >= 200) {
+      // RFC 9110 §8.6: never with 204; with HEAD and 304 it tells of the response to GET.
+      if (length !== undefined && status !== 204) {
         lines += `content-length: ${length}\r\n`
       }
     } else {
@@ -198,4 +199,9 @@ export class Http1Exchange implements Exchange, ResponseWriter {
     this.#host.output.appendText(`${lines}\r\n`)
     this.#host.output.flushSoon()
   }
+}
+
+/** An interim status in a final response would make the client wait, or leave HTTP, on a connection that goes on. */
+function finalStatus(status: number): number {
+  return Number.isInteger(status) && status >= 200 && status <= 599 ? status : 500
 }
