@@ -138,10 +138,12 @@ export class RawClient {
 
   #pings = 0
 
-  /** The error code of the GOAWAY, after the connection ended. */
+  /** The error code of the last GOAWAY, after the connection ended. */
   async goaway(): Promise<number> {
-    const found = await this.next(this.ofType(FRAME.goaway), 'GOAWAY')
-    return readUint32(found.payload, 4)
+    await this.next(this.ofType(FRAME.goaway), 'GOAWAY')
+    await this.ended
+    const last = this.frames.findLast(this.ofType(FRAME.goaway))
+    return last === undefined ? -1 : readUint32(last.payload, 4)
   }
 
   /** The error code of the RST_STREAM. */
