@@ -101,6 +101,7 @@ export class RawClient {
         ? tls.connect({ port, host: '127.0.0.1', ALPNProtocols: ['h2'], rejectUnauthorized: false })
         : net.connect(port, '127.0.0.1')
     await once(socket, options.tls === true ? 'secureConnect' : 'connect')
+    socket.setNoDelay(true)
     const client = new RawClient(socket)
     if (options.bare !== true) client.send(CLIENT_PREFACE, settings(), SETTINGS_ACK)
     return client
