@@ -10,4 +10,4 @@ PORT=$port node packages/proxy/src/transport/h2/test-support/conformance-server.
 server=$!
 trap 'kill $server' EXIT
 until node -e "require('node:net').connect($port, '127.0.0.1').on('error', () => process.exit(1)).on('connect', () => process.exit(0))"; do :; done
-"${H2SPEC:-h2spec}" -h 127.0.0.1 -p "$port" -o 2 "$@"
+"${H2SPEC:-h2spec}" -h 127.0.0.1 -p "$port" -o 2 -S "$@"

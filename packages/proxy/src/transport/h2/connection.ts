@@ -5,30 +5,21 @@ import type { ClientFacts, FrontDoor } from '../exchange.ts'
 import type { TransportLimits } from '../limits.ts'
 import { Deadline, type TimerWheel } from '../timer-wheel.ts'
 import { AbuseBudget } from './abuse-budget.ts'
-import { DEFAULT_WINDOW_BYTES, ERROR, FLAG, FRAME, MAX_UINT31, writeUint32 } from './frame.ts'
+import { EarlyPriorities } from './early-priorities.ts'
+import { DEFAULT_WINDOW_BYTES, ERROR, FRAME, MAX_UINT31, writeUint32 } from './frame.ts'
 import { FrameReader, type FrameSink } from './frame-reader.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
 import { EMPTY_TABLE_UPDATE } from './hpack-encoder.ts'
 import { Output } from './output.ts'
 import type { Priority } from './priority.ts'
-import {
-  receiveGoaway,
-  receivePing,
-  receivePriorityUpdate,
-  receiveSettings,
-} from './receive-control.ts'
-import { type PendingSection, receiveContinuation, receiveHeaders } from './receive-headers.ts'
-import {
-  receiveData,
-  receivePriority,
-  receiveResetStream,
-  receiveWindowUpdate,
-} from './receive-stream-frames.ts'
+import { receiveFrame } from './receive-frame.ts'
+import type { PendingSection } from './receive-headers.ts'
 import { RequestBuilder } from './request-builder.ts'
 import { Scheduler } from './scheduler.ts'
 import { sendQueued } from './send.ts'
 import { ourSettings, PeerSettings } from './settings.ts'
 import type { Http2Stream } from './stream.ts'
+import { StreamEndings } from './stream-endings.ts'
 import { StreamHistory } from './stream-history.ts'
 import { watchIntervalMs, watchStreams } from './stream-watch.ts'
 
@@ -68,8 +59,6 @@ const SETTINGS_TIMEOUT_MS = 10_000
 const DRAIN_NOTICE_MS = 1_000
 /** From our last octet to the cut. */
 const CLOSE_TIMEOUT_MS = 1_000
-/** Priorities that come before their streams (RFC 9218 §7.1). */
-const MAX_EARLY_PRIORITIES = 32
 const DRAIN_PING = Buffer.from('larder-d', 'latin1')
 
 /**
@@ -93,6 +82,8 @@ export class Connection implements Http2Connection, FrameSink {
   readonly windowBlocked: Set<Http2Stream>
   readonly budget: AbuseBudget
   pending: PendingSection | null
+  /** The client's first SETTINGS came. */
+  settingsSeen: boolean
   sendWindowBytes: number
   receiveWindowBytes: number
   /** Streams above are not served: lowered by the last GOAWAY. */
@@ -110,17 +101,14 @@ export class Connection implements Http2Connection, FrameSink {
   #state: 'open' | 'draining' | 'leaving' | 'closing' | 'closed'
   #busy: boolean
   #wakeQueued: boolean
-  #settingsSeen: boolean
   #tableUpdated: boolean
   #consumedBytes: number
   #requests: number
   #requestsWhenIdle: number
   #ended: boolean
-  readonly #earlyPriorities: Map<number, Priority>
-  /** Streams whose last octet is in the output; in the hands of the socket; over, but nobody was told. */
-  #leavingStreams: Http2Stream[]
-  #handedOver: Http2Stream[]
-  #overStreams: Http2Stream[]
+  readonly #earlyPriorities: EarlyPriorities
+  readonly #endings: StreamEndings
+  readonly #onCallbackError: (error: unknown) => void
   readonly #headDeadline: Deadline
   readonly #idleDeadline: Deadline
   readonly #settingsDeadline: Deadline
@@ -156,16 +144,15 @@ export class Connection implements Http2Connection, FrameSink {
     this.#state = 'open'
     this.#busy = false
     this.#wakeQueued = false
-    this.#settingsSeen = false
+    this.settingsSeen = false
     this.#tableUpdated = false
     this.#consumedBytes = 0
     this.#requests = 0
     this.#requestsWhenIdle = 0
     this.#ended = false
-    this.#earlyPriorities = new Map()
-    this.#leavingStreams = []
-    this.#handedOver = []
-    this.#overStreams = []
+    this.#earlyPriorities = new EarlyPriorities()
+    this.#endings = new StreamEndings()
+    this.#onCallbackError = (error) => this.refused(500, `a callback threw: ${messageOf(error)}`)
     this.#headDeadline = new Deadline(wheel, () => this.#expired(408, 'a head that does not end'))
     this.#idleDeadline = new Deadline(wheel, () => this.#close(ERROR.none, ''))
     this.#settingsDeadline = new Deadline(wheel, () =>
@@ -202,43 +189,7 @@ export class Connection implements Http2Connection, FrameSink {
   }
 
   frame(buffer: Buffer, type: number, flags: number, streamId: number, start: number, end: number) {
-    if (this.pending !== null) {
-      if (type !== FRAME.continuation || streamId !== this.pending.streamId) {
-        return this.fail(ERROR.protocol, 'a frame inside a field section')
-      }
-    } else if (!this.#settingsSeen) {
-      if (type !== FRAME.settings || flags & FLAG.ack) {
-        return this.fail(ERROR.protocol, 'no SETTINGS first')
-      }
-      this.#settingsSeen = true
-    }
-    switch (type) {
-      case FRAME.headers:
-        return receiveHeaders(this, buffer, flags, streamId, start, end)
-      case FRAME.data:
-        return receiveData(this, buffer, flags, streamId, start, end)
-      case FRAME.windowUpdate:
-        return receiveWindowUpdate(this, buffer, streamId, start, end)
-      case FRAME.resetStream:
-        return receiveResetStream(this, streamId, start, end)
-      case FRAME.continuation:
-        return receiveContinuation(this, buffer, flags, start, end)
-      case FRAME.settings:
-        return receiveSettings(this, buffer, flags, streamId, start, end)
-      case FRAME.ping:
-        return receivePing(this, buffer, flags, streamId, start, end)
-      case FRAME.priority:
-        return receivePriority(this, buffer, streamId, start, end)
-      case FRAME.priorityUpdate:
-        return receivePriorityUpdate(this, buffer, streamId, start, end)
-      case FRAME.goaway:
-        return receiveGoaway(this, streamId, start, end)
-      case FRAME.pushPromise:
-        return this.fail(ERROR.protocol, 'PUSH_PROMISE from a client')
-      default:
-        // RFC 9113 §5.5
-        this.spendIdleFrame()
-    }
+    receiveFrame(this, buffer, type, flags, streamId, start, end)
   }
 
   brokenPreface(): void {
@@ -283,7 +234,7 @@ export class Connection implements Http2Connection, FrameSink {
 
   /** What the front door, or a callback of the pipeline, threw is a defect; it costs one stream. */
   doorFailed(streamId: number, error: unknown): void {
-    this.refused(500, `a callback threw: ${error instanceof Error ? error.message : String(error)}`)
+    this.#onCallbackError(error)
     this.resetStream(streamId, ERROR.internal)
   }
 
@@ -292,7 +243,11 @@ export class Connection implements Http2Connection, FrameSink {
   }
 
   refused(status: number, reason: string): void {
-    this.door.refused(this.client, status, reason)
+    try {
+      this.door.refused(this.client, status, reason)
+    } catch {
+      // It was the log that threw: there is nobody left to tell.
+    }
   }
 
   /** False when the connection ended for want of work (see `abuse-budget.ts`). */
@@ -317,28 +272,25 @@ export class Connection implements Http2Connection, FrameSink {
   /** The client reset it, or we did: the pipeline hears of it before this event is over. */
   closeStream(stream: Http2Stream): void {
     this.#forget(stream)
-    this.#overStreams.push(stream)
+    this.#endings.cut(stream)
   }
 
   /** END_STREAM is in the output. */
   finishSending(stream: Http2Stream): void {
     if (stream.remoteOpen) this.cutRequest(stream.id)
     this.#forget(stream)
-    stream.complete = true
-    if (stream.exchange !== null) this.#leavingStreams.push(stream)
+    this.#endings.finished(stream)
   }
 
   takePriority(streamId: number, fromField: Priority): Priority {
-    if (this.#earlyPriorities.size === 0) return fromField
-    const early = this.#earlyPriorities.get(streamId)
-    this.#earlyPriorities.delete(streamId)
-    return early ?? fromField
+    return this.#earlyPriorities.take(streamId) ?? fromField
   }
 
   setPriority(streamId: number, priority: Priority): void {
     const stream = this.streams.get(streamId)
+    const { lastId } = this.history
     if (stream !== undefined) this.scheduler.reprioritise(stream, priority)
-    else if (streamId > this.history.lastId) this.#keepEarly(streamId, priority)
+    else if (streamId > lastId) this.#earlyPriorities.remember(streamId, priority, lastId)
   }
 
   // Flow control (RFC 9113 §5.2, §6.9).
@@ -446,8 +398,10 @@ export class Connection implements Http2Connection, FrameSink {
    * Everything that happens on a connection happens in here: afterwards what it left to be sent is sent, and the
    * pipeline is told what ended. What is thrown here is a defect of ours; it costs the connection, not the process.
    */
-  #run(event: () => void): void {
+  #run(event: () => void) {
     if (this.#state === 'closed') return
+    // Inside another event: that one settles it.
+    if (this.#busy) return event()
     this.#busy = true
     this.now = this.#wheel.now()
     this.startedAt = performance.now()
@@ -457,7 +411,7 @@ export class Connection implements Http2Connection, FrameSink {
     } catch (error) {
       this.#busy = false
       this.destroy()
-      this.refused(500, `the connection failed: ${error instanceof Error ? error.stack : error}`)
+      this.refused(500, `the connection failed: ${messageOf(error)}`)
       return
     }
     this.#busy = false
@@ -466,9 +420,9 @@ export class Connection implements Http2Connection, FrameSink {
 
   #settle(): void {
     do {
-      this.#tellOver()
+      this.#endings.tell(this.#onCallbackError)
       if (!this.#ended) sendQueued(this)
-    } while (this.#overStreams.length > 0)
+    } while (!this.#endings.isEmpty)
     if (this.#ended) return
     if (this.streams.size > 0) {
       this.#idleDeadline.disarm()
@@ -483,41 +437,21 @@ export class Connection implements Http2Connection, FrameSink {
     }
   }
 
-  #tellOver(): void {
-    for (let stream = this.#overStreams.pop(); stream; stream = this.#overStreams.pop()) {
-      try {
-        stream.content?.settle()
-        stream.exchange?.settle(stream.complete)
-      } catch (error) {
-        const message = error instanceof Error ? error.message : String(error)
-        this.refused(500, `a callback threw: ${message}`)
-      }
-    }
-  }
-
   #flush(): void {
     if (!this.output.flush()) {
       if (this.#ended && !this.output.writing) this.#socket.end()
       return
     }
-    this.#handedOver = this.#leavingStreams
-    if (this.#handedOver.length > 0) this.#leavingStreams = []
+    this.#endings.handedOver()
     this.#writeDeadline.arm(this.limits.writeTimeoutMs)
   }
 
   /** The socket took what `flush` gave it, or failed. */
   #taken(error: Error | null): void {
     this.#writeDeadline.disarm()
-    const handedOver = this.#handedOver
-    if (handedOver.length > 0) {
-      this.#handedOver = []
-      for (const stream of handedOver) {
-        stream.complete = error === null
-        this.#overStreams.push(stream)
-      }
-    }
-    // Its 'close' comes.
+    // Its 'close' comes, and finds what was not taken.
     if (error !== null) return
+    this.#endings.taken()
     const resuming = this.reader.isHolding && this.mayReceive
     this.#run(resuming ? () => this.reader.resume() : nothing)
     if (!resuming) return
@@ -529,7 +463,7 @@ export class Connection implements Http2Connection, FrameSink {
   #watchHead(): void {
     const { reader } = this
     const underWay =
-      !this.#settingsSeen ||
+      !this.settingsSeen ||
       this.pending !== null ||
       (reader.inFrame && reader.partialType !== FRAME.data)
     if (!underWay || this.#ended || reader.isHolding) this.#headDeadline.disarm()
@@ -550,15 +484,6 @@ export class Connection implements Http2Connection, FrameSink {
     stream.closed = true
     if (stream.content !== null) this.giveBack(stream.content.stop())
     stream.release()
-  }
-
-  #keepEarly(streamId: number, priority: Priority): void {
-    const early = this.#earlyPriorities
-    if (early.size >= MAX_EARLY_PRIORITIES && !early.has(streamId)) {
-      for (const id of early.keys()) if (id <= this.history.lastId) early.delete(id)
-      if (early.size >= MAX_EARLY_PRIORITIES) return
-    }
-    early.set(streamId, priority)
   }
 
   #goaway(lastId: number, code: number, reason: string): void {
@@ -617,14 +542,8 @@ export class Connection implements Http2Connection, FrameSink {
     this.#busy = true
     this.#ended = true
     for (const stream of this.streams.values()) this.closeStream(stream)
-    for (const list of [this.#leavingStreams, this.#handedOver]) {
-      for (const stream of list) {
-        stream.complete = false
-        this.#overStreams.push(stream)
-      }
-      list.length = 0
-    }
-    this.#tellOver()
+    this.#endings.lost()
+    this.#endings.tell(this.#onCallbackError)
     this.#state = 'closed'
     this.reader.discard()
     this.output.discard()
@@ -640,6 +559,10 @@ export class Connection implements Http2Connection, FrameSink {
 
 function wakeConnection(connection: Connection): void {
   connection.awake()
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function nothing(): void {}

@@ -77,7 +77,7 @@ export function readyAnswer(body: Buffer | null, status = 200): ReadyAnswer {
     http1Head: Buffer.alloc(0),
     hpackHead: encodeHeadBlock(status, fields),
     body,
-    ageBaseAt: Date.now() - 5000,
+    ageBaseAt: Date.now() - 5500,
     freshUntilAt: Date.now() + 60_000,
   }
 }
