@@ -37,6 +37,8 @@ export class WorkerHandle {
   readonly #onBeat: (beat: WorkerBeat) => void
   #watchdog: NodeJS.Timeout
   #isKilled = false
+  #hasStarted = false
+  #hasEnded = false
   #nextConfigureId = 1
 
   constructor(slot: number, logger: Logger, onBeat: (beat: WorkerBeat) => void) {
@@ -50,6 +52,7 @@ export class WorkerHandle {
     this.#worker.on('error', (error) => this.#logger.warn({ err: error }, 'worker channel failed'))
     this.exited = new Promise((resolve) => {
       this.#worker.on('exit', (code, signal) => {
+        this.#hasEnded = true
         clearTimeout(this.#watchdog)
         const reason = signal === null ? `status ${code}` : `signal ${signal}`
         for (const waiting of this.#waiting.values()) {
@@ -134,11 +137,12 @@ export class WorkerHandle {
     switch (message.type) {
       case 'beat':
         this.lastBeat = message
-        clearTimeout(this.#watchdog)
-        this.#watchdog = this.#watch(BEAT_TIMEOUT_MS)
+        if (this.#hasStarted) this.#showedLife()
         this.#onBeat(message)
         break
       case 'started':
+        this.#hasStarted = true
+        this.#showedLife()
         this.#settle('started', undefined)
         break
       case 'start-failed':
@@ -172,6 +176,7 @@ export class WorkerHandle {
   }
 
   #wait(key: string): Promise<void> {
+    if (this.#hasEnded) return Promise.reject(new Error('The worker has ended.'))
     return new Promise((resolve, reject) => this.#waiting.set(key, { resolve, reject }))
   }
 
@@ -180,6 +185,11 @@ export class WorkerHandle {
     this.#waiting.delete(key)
     if (error === undefined) waiting?.resolve()
     else waiting?.reject(new Error(error))
+  }
+
+  #showedLife(): void {
+    clearTimeout(this.#watchdog)
+    if (!this.#hasEnded) this.#watchdog = this.#watch(BEAT_TIMEOUT_MS)
   }
 
   #watch(timeoutMs: number): NodeJS.Timeout {

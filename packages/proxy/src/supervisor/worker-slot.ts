@@ -28,7 +28,7 @@ export class WorkerSlot {
   readonly #surroundings: SlotSurroundings
   readonly #backOff = new BackOff()
   #current: WorkerHandle | undefined
-  /** Predecessors that finish what they have under way. */
+  /** Predecessors that finish what they have under way, and a successor that is not ready yet. */
   readonly #draining = new Set<WorkerHandle>()
   #retryTimer: NodeJS.Timeout | undefined
   #isStopping = false
@@ -68,15 +68,23 @@ export class WorkerSlot {
     const old = this.#current
     if (old === undefined || this.#state !== 'serving') return
     const worker = this.#fork()
+    // While it starts, it is one more process to be stopped with the others.
+    this.#draining.add(worker)
     try {
       await this.#setUp(worker)
     } catch (error) {
       worker.kill(undefined)
       throw error
+    } finally {
+      this.#draining.delete(worker)
     }
-    if (this.#current === old) this.#draining.add(old)
+    if (this.#current !== old || this.#isStopping) {
+      // The old one has died meanwhile and has its successor already, or none is wanted any more.
+      worker.kill(undefined)
+      return
+    }
+    this.#draining.add(old)
     this.#current = worker
-    this.#state = 'serving'
     void this.#superviseExit(worker)
     await old.drain(deadlineMs)
     this.#draining.delete(old)
