@@ -40,17 +40,16 @@ export class TimerWheel {
     // After a long stall every slot is visited once, not once per missed tick.
     let tick = Math.max(this.#tickCount + 1, target - SLOTS + 1)
     for (; tick <= target; tick++) {
-      const slot = tick % SLOTS
-      let deadline = this.#slots[slot]
-      this.#slots[slot] = null
-      while (deadline !== null) {
-        const next: Deadline | null = deadline.next
-        deadline.next = null
-        deadline.slot = -1
-        this.#visit(deadline, now, tick)
-        deadline = next
-      }
+      // Counted first: what an expiring deadline arms must not land in the slot that is being emptied.
       this.#tickCount = tick
+      const slot = tick % SLOTS
+      // One by one from the list's head, since an expiring deadline may release others of the same slot.
+      for (let due = this.#slots[slot]; due !== null; due = this.#slots[slot]) {
+        this.#slots[slot] = due.next
+        due.next = null
+        due.slot = -1
+        this.#visit(due, now, tick)
+      }
     }
   }
 

@@ -1,0 +1,207 @@
+import { randomBytes } from 'node:crypto'
+import { currentAgeSeconds } from '../caching/age.ts'
+import { Fields } from '../http/fields.ts'
+import { planMultipart } from '../http/multipart-byteranges.ts'
+import type { ProxyError } from '../http/proxy-error.ts'
+import type { ByteRange } from '../http/range.ts'
+import { sfString } from '../http/structured-text.ts'
+import type { StoredResponse } from '../storage/stored-response.ts'
+import type { ResponseWriter } from '../transport/exchange.ts'
+import { clientSafe } from './judge-response.ts'
+import type { ResponseStream } from './response-stream.ts'
+import { type ContentSelection, notModifiedFields, selectContent } from './select-content.ts'
+import type { Transaction } from './transaction.ts'
+
+/** Answers from a complete stored response: 304, 206, 416 or whole. `now` in epoch ms. */
+export function answerStored(tx: Transaction, stored: StoredResponse, now: number): void {
+  const { request } = tx.exchange
+  const fields = storedFields(tx, stored, now)
+  const selection = selectContent(
+    request.method,
+    request.fields,
+    {
+      status: stored.status,
+      fields: stored.fields,
+      responseAt: stored.responseAt,
+      completeLength: stored.body.length,
+      entityTag: stored.entityTag,
+      lastModified: stored.lastModified,
+    },
+    now,
+  )
+  const { body } = stored
+  if (selection.kind === 'whole') return respond(tx, stored.status, fields, body)
+  if (selection.kind === 'ranges' && selection.ranges.length > 1) {
+    return respondMultipart(tx, fields, body, selection.ranges)
+  }
+  const head = partialHead(selection, fields, body.length)
+  const [range] = selection.kind === 'ranges' ? selection.ranges : []
+  respond(tx, head.status, head.fields, range && body.subarray(range.first, range.last + 1))
+}
+
+/** Answers a range that lies within a stored part. */
+export function answerStoredPart(
+  tx: Transaction,
+  stored: StoredResponse,
+  range: ByteRange,
+  now: number,
+): void {
+  const first = stored.part?.first ?? 0
+  const completeLength = stored.part?.completeLength ?? stored.body.length
+  const selection: ContentSelection = { kind: 'ranges', ranges: [range] }
+  const head = partialHead(selection, storedFields(tx, stored, now), completeLength)
+  respond(tx, 206, head.fields, stored.body.subarray(range.first - first, range.last + 1 - first))
+}
+
+/**
+ * Answers with a response that is still coming; `fields` are for this client alone. `completeLength` is undefined
+ * when the origin did not say: then there are no ranges.
+ */
+export function answerStreaming(
+  tx: Transaction,
+  status: number,
+  fields: Fields,
+  completeLength: number | undefined,
+  stream: ResponseStream,
+  now: number,
+): void {
+  const { request } = tx.exchange
+  fields.add('cache-status', tx.outcome.cacheStatus())
+  const representation = {
+    status,
+    fields,
+    responseAt: now,
+    completeLength,
+    entityTag: fields.get('etag'),
+    lastModified: fields.get('last-modified'),
+  }
+  const selection = selectContent(request.method, request.fields, representation, now)
+  const single = selection.kind !== 'ranges' || selection.ranges.length === 1
+  if (selection.kind === 'whole' || !single || completeLength === undefined) {
+    // RFC 9110 §14.2: a server may ignore Range; several parts of what is not here yet are not worth buffering.
+    if (selection.kind !== 'not-modified')
+      return startStream(tx, status, fields, stream, 0, Infinity)
+  }
+  const head = partialHead(selection, fields, completeLength ?? 0)
+  if (selection.kind !== 'ranges') return respond(tx, head.status, head.fields, null)
+  const [range] = selection.ranges
+  startStream(tx, head.status, head.fields, stream, range.first, range.last + 1)
+}
+
+/** Answers with what the origin made of the client's own conditions and range. */
+export function answerPassed(
+  tx: Transaction,
+  status: number,
+  fields: Fields,
+  stream: ResponseStream,
+): void {
+  fields.add('cache-status', tx.outcome.cacheStatus())
+  startStream(tx, status, fields, stream, 0, Infinity)
+}
+
+function startStream(
+  tx: Transaction,
+  status: number,
+  fields: Fields,
+  stream: ResponseStream,
+  first: number,
+  end: number,
+): void {
+  const { exchange } = tx
+  // RFC 9110 §6.4.1: these have no content, whatever the origin sends.
+  if (exchange.request.method === 'HEAD' || status === 204 || status === 304) {
+    return respond(tx, status, fields, null)
+  }
+  noteHead(tx, status)
+  const writer: ResponseWriter = exchange.respondStreaming({ status, fields })
+  stream.addReader(exchange, writer, first, end)
+}
+
+export function respond(
+  tx: Transaction,
+  status: number,
+  fields: Fields,
+  body: Uint8Array | null | undefined,
+): void {
+  noteHead(tx, status)
+  tx.exchange.respond({ status, fields }, body ?? null)
+}
+
+function noteHead(tx: Transaction, status: number): void {
+  tx.status = status
+  tx.firstByteMs = performance.now() - tx.exchange.startedAt
+}
+
+/** Fields of an answer from the store: Age (RFC 9111 §5.1) and Cache-Status added, what was for us alone left out. */
+function storedFields(tx: Transaction, stored: StoredResponse, now: number): Fields {
+  tx.outcome.ttlSeconds = Math.floor((stored.freshUntilAt - now) / 1000)
+  const fields = clientSafe(stored.fields)
+  fields.add('age', String(currentAgeSeconds(stored.ageBaseAt, now)))
+  fields.add('cache-status', tx.outcome.cacheStatus())
+  return fields
+}
+
+/** Status and fields of a 304, 206 or 416 made from those of a 200. */
+function partialHead(
+  selection: ContentSelection,
+  fields: Fields,
+  completeLength: number,
+): { status: number; fields: Fields } {
+  if (selection.kind === 'not-modified') return { status: 304, fields: notModifiedFields(fields) }
+  if (selection.kind === 'ranges') {
+    const [range] = selection.ranges
+    fields.set('content-range', `bytes ${range.first}-${range.last}/${completeLength}`)
+    fields.set('content-length', String(range.last - range.first + 1))
+    return { status: 206, fields }
+  }
+  // RFC 9110 §15.5.17
+  const refused = notModifiedFields(fields)
+  refused.set('content-range', `bytes */${completeLength}`)
+  refused.set('content-length', '0')
+  return { status: 416, fields: refused }
+}
+
+function respondMultipart(
+  tx: Transaction,
+  fields: Fields,
+  body: Buffer,
+  ranges: readonly ByteRange[],
+): void {
+  const boundary = randomBytes(16).toString('hex')
+  const plan = planMultipart(ranges, body.length, fields.get('content-type'), boundary)
+  const pieces: Buffer[] = []
+  ranges.forEach((range, index) => {
+    pieces.push(plan.heads[index], body.subarray(range.first, range.last + 1))
+  })
+  pieces.push(plan.tail)
+  fields.set('content-type', plan.contentType)
+  fields.set('content-length', String(plan.length))
+  respond(tx, 206, fields, Buffer.concat(pieces, plan.length))
+}
+
+/** An answer of the proxy's own. Messages about origins stay in the log: their names are not the client's business. */
+export function answerError(tx: Transaction, error: ProxyError): void {
+  tx.outcome.error = error.code
+  const ofClient = error.code.startsWith('ORIGIN') === false && error.code !== 'INTERNAL'
+  const text = `${error.status} ${error.code}${ofClient ? `: ${error.message}` : ''}\n`
+  const body = Buffer.from(text, 'utf8')
+  const fields = new Fields([
+    'content-type',
+    'text/plain; charset=utf-8',
+    'content-length',
+    String(body.length),
+    'cache-control',
+    'no-store',
+    'x-content-type-options',
+    'nosniff',
+    'cache-status',
+    tx.outcome.cacheStatus(),
+  ])
+  if (error.proxyStatus !== null) {
+    const details = ofClient ? `; details=${sfString(error.message)}` : ''
+    fields.add('proxy-status', `Larder; error=${error.proxyStatus}${details}`)
+  }
+  if (error.status === 405) fields.add('allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
+  if (error.status === 503) fields.add('retry-after', '1')
+  respond(tx, error.status, fields, body)
+}

@@ -1,0 +1,188 @@
+import { ageBase } from '../caching/age.ts'
+import type { CacheControl } from '../caching/cache-control.ts'
+import type { CacheRule } from '../caching/cache-rule.ts'
+import { freshenedFields, validatesStored } from '../caching/freshen.ts'
+import { mayStore, type ReusePolicy, reusePolicy, type StoreRefusal } from '../caching/may-store.ts'
+import { CONSUMED_FIELDS, responseDirectives } from '../caching/targeted-cache-control.ts'
+import { variantKey } from '../caching/vary.ts'
+import { parseContentLength } from '../http/field-syntax.ts'
+import type { Fields } from '../http/fields.ts'
+import { endToEnd } from '../http/hop-by-hop.ts'
+import { formatHttpDate } from '../http/http-date.ts'
+import { ProxyError } from '../http/proxy-error.ts'
+import { type ContentRange, parseContentRange } from '../http/range.ts'
+import type { StoredMetadata, StoredPart, StoredResponse } from '../storage/stored-response.ts'
+
+/** What the origin was asked, as far as its answer depends on it. */
+export interface AskedFor {
+  readonly key: string
+  readonly keyExtra: string
+  readonly method: string
+  readonly requestFields: Fields
+  readonly requestDirectives: CacheControl
+  readonly rule: CacheRule
+  /** The stored response whose validators went along. */
+  readonly validating: StoredResponse | null
+  /** A Range went along. */
+  readonly ranged: boolean
+  readonly requestAt: number
+  readonly purgeSequence: number
+}
+
+export type Verdict =
+  | { readonly kind: 'freshened'; readonly metadata: StoredMetadata }
+  /** A 304 for something that is not stored here: ask again without conditions. */
+  | { readonly kind: 'ask-again' }
+  | { readonly kind: 'store'; readonly metadata: StoredMetadata; readonly clientFields: Fields }
+  | { readonly kind: 'pass'; readonly reason: StoreRefusal; readonly clientFields: Fields }
+  | { readonly kind: 'invalid'; readonly error: ProxyError }
+
+/** Failures of the request rather than of the resource: they hang on fields that are no part of the key. */
+const ABOUT_THE_REQUEST: ReadonlySet<number> = new Set([412, 413, 414, 416, 417, 431])
+
+/** What to do with the head of an origin's answer. `now` = when it came, epoch ms. */
+export function judgeResponse(
+  asked: AskedFor,
+  status: number,
+  received: Fields,
+  originName: string,
+  now: number,
+): Verdict {
+  const fields = responseFields(received, now)
+  if (status === 304) return judgeNotModified(asked, fields, originName, now)
+  const pass = (reason: StoreRefusal): Verdict => ({ kind: 'pass', reason, clientFields: fields })
+  let part: StoredPart | undefined
+  if (status === 206) {
+    // A part nobody asked for must not be taken for the whole.
+    if (!asked.ranged) return invalid(originName, '206 to a request without Range')
+    const range = rangeOf(fields)
+    if (range?.completeLength === undefined) return pass('partial-without-validator')
+    part = { first: range.first, completeLength: range.completeLength }
+  } else if (ABOUT_THE_REQUEST.has(status) || (asked.ranged && status !== 200)) {
+    return pass('status')
+  }
+  const decision = mayStore({
+    method: asked.method,
+    requestFields: asked.requestFields,
+    requestDirectives: asked.requestDirectives,
+    status,
+    fields,
+    responseAt: now,
+    rule: asked.rule,
+  })
+  if (!decision.store) return pass(decision.reason)
+  const metadata = metadataFor(asked, status, fields, decision.policy, part, now)
+  return { kind: 'store', metadata, clientFields: fields }
+}
+
+function judgeNotModified(
+  asked: AskedFor,
+  fields: Fields,
+  originName: string,
+  now: number,
+): Verdict {
+  const stored = asked.validating
+  if (stored === null) return invalid(originName, '304 to a request without conditions')
+  if (!validatesStored(stored.fields, fields)) return { kind: 'ask-again' }
+  // The update's own date and age decide how old the freshened response is.
+  const dated = freshenedFields(stored.fields, fields)
+  const policy = reusePolicy(stored.status, dated, responseDirectives(dated), asked.rule, now)
+  return {
+    kind: 'freshened',
+    metadata: {
+      ...stored,
+      fields: sharedFields(dated, policy),
+      responseAt: now,
+      ...lifetime(fields, asked.requestAt, now, policy),
+      policy,
+      purgeSequence: asked.purgeSequence,
+    },
+  }
+}
+
+/** A stored GET freshened by a HEAD response that agrees with it (RFC 9111 §4.3.5). */
+export function freshenedByHead(
+  stored: StoredResponse,
+  head: Fields,
+  rule: CacheRule,
+  requestAt: number,
+  now: number,
+): StoredMetadata {
+  const dated = freshenedFields(stored.fields, head)
+  const policy = reusePolicy(stored.status, dated, responseDirectives(dated), rule, now)
+  return {
+    ...stored,
+    fields: sharedFields(dated, policy),
+    responseAt: now,
+    ...lifetime(head, requestAt, now, policy),
+    policy,
+  }
+}
+
+export function metadataFor(
+  asked: AskedFor,
+  status: number,
+  fields: Fields,
+  policy: ReusePolicy,
+  part: StoredPart | undefined,
+  now: number,
+): StoredMetadata {
+  return {
+    key: asked.key,
+    keyExtra: asked.keyExtra,
+    variant: variantKey(fields.get('vary'), asked.requestFields),
+    status,
+    fields: sharedFields(fields, policy),
+    responseAt: now,
+    ...lifetime(fields, asked.requestAt, now, policy),
+    policy,
+    part,
+    purgeSequence: asked.purgeSequence,
+  }
+}
+
+function lifetime(
+  fields: Fields,
+  requestAt: number,
+  now: number,
+  policy: ReusePolicy,
+): { ageBaseAt: number; freshUntilAt: number } {
+  const ageBaseAt = ageBase(fields, requestAt, now)
+  return { ageBaseAt, freshUntilAt: ageBaseAt + policy.freshness.lifetimeMs }
+}
+
+/** End-to-end fields with exactly one Date (RFC 9110 §6.6.1). */
+export function responseFields(received: Fields, now: number): Fields {
+  const fields = endToEnd(received)
+  if (fields.values('date').length !== 1) fields.set('date', formatHttpDate(now))
+  return fields
+}
+
+/** Without the fields that were meant for this cache alone. */
+export function clientSafe(fields: Fields): Fields {
+  return fields.without((name) => CONSUMED_FIELDS.has(name))
+}
+
+/** What the shared copy carries: no Age of its own, nothing withheld (RFC 9111 §3.1). */
+function sharedFields(fields: Fields, policy: ReusePolicy): Fields {
+  return fields.without((name) => name === 'age' || policy.withheldFields.includes(name))
+}
+
+function rangeOf(fields: Fields): ContentRange | undefined {
+  const text = fields.get('content-range')
+  const range = text === undefined ? undefined : parseContentRange(text)
+  if (range === undefined) return undefined
+  const length = fields.get('content-length')
+  // RFC 9110 §15.3.7.1: the length is that of the part; a part of another size is not what it says.
+  if (length !== undefined && parseContentLength(length) !== range.last - range.first + 1) {
+    return undefined
+  }
+  return range
+}
+
+function invalid(originName: string, what: string): Verdict {
+  return {
+    kind: 'invalid',
+    error: new ProxyError('ORIGIN_INVALID_RESPONSE', [originName, what]),
+  }
+}

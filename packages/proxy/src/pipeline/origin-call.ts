@@ -1,0 +1,348 @@
+import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import { sameVariant, variantKey } from '../caching/vary.ts'
+import { parseContentLength } from '../http/field-syntax.ts'
+import type { Fields } from '../http/fields.ts'
+import { ProxyError } from '../http/proxy-error.ts'
+import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
+import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
+import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import { answerStreaming } from './answer.ts'
+import { type AskedFor, clientSafe, judgeResponse, type Verdict } from './judge-response.ts'
+import type { FetchPlan } from './plan-fetch.ts'
+import { ResponseStream } from './response-stream.ts'
+import type { Transaction } from './transaction.ts'
+
+/** What an origin call needs of the pipeline. */
+export interface CallHost {
+  readonly tier: StorageTier
+  /** Epoch ms. */
+  now(): number
+  /** The request to send: with the stored response's validators, or without any condition. */
+  originRequest(call: OriginCall): OriginRequest
+  start(tx: Transaction, request: OriginRequest, handler: OriginHandler): OriginFetch
+  /** The answer is not for this one: it looks again, and goes alone if need be. */
+  release(tx: Transaction): void
+  /** Answers from the stored response, fresh again or stale by permission. */
+  useStored(tx: Transaction, stored: StoredResponse): void
+  fail(tx: Transaction, error: ProxyError): void
+  /** The call takes no more followers. */
+  finished(call: OriginCall): void
+  /** The response could not be stored: requests for the key need not wait for each other for a while. */
+  uncacheable(call: OriginCall): void
+  countOrigin(tx: Transaction, outcome: string): void
+}
+
+/** Statuses for which stale-if-error speaks (RFC 5861 §4). */
+const ERROR_STATUSES: ReadonlySet<number> = new Set([500, 502, 503, 504])
+
+/** Refusals that say nothing about the next request for the same key. */
+const ABOUT_THE_CLIENT: ReadonlySet<unknown> = new Set([
+  'request-no-store',
+  'authorization',
+  'purged',
+])
+
+/**
+ * One request to the origin whose answer may be stored, and the exchanges that wait for it ("collapsed requests",
+ * RFC 9111 §4). It belongs to no client: whoever leaves, it goes on for the others and for the store.
+ */
+export class OriginCall implements OriginHandler {
+  readonly callKey: string
+  readonly asked: AskedFor
+  /** The exchange whose request is sent. Its fields decide what variant the answer is. */
+  readonly leader: Transaction
+  /** A stored response that may have to do if the origin fails. */
+  readonly fallback: StoredResponse | null
+  readonly plan: FetchPlan
+  unconditional = false
+  readonly #host: CallHost
+  #waiting: Transaction[] = []
+  #fetch: OriginFetch | null = null
+  #stream: ResponseStream | null = null
+  #insertion: Insertion | null = null
+  #metadata: StoredMetadata | null = null
+  #status = 0
+  #completeLength: number | undefined
+  #reelected = false
+  #mayStore = true
+  #ended = false
+
+  constructor(
+    host: CallHost,
+    callKey: string,
+    asked: AskedFor,
+    leader: Transaction,
+    fallback: StoredResponse | null,
+    plan: FetchPlan,
+  ) {
+    this.#host = host
+    this.callKey = callKey
+    this.asked = asked
+    this.leader = leader
+    this.fallback = fallback
+    this.plan = plan
+  }
+
+  start(): void {
+    this.#fetch = this.#host.start(this.leader, this.#host.originRequest(this), this)
+  }
+
+  /** False when the answer has gone too far to be read from its first byte, or is not for this request. */
+  join(tx: Transaction): boolean {
+    if (this.#ended) return false
+    if (this.#stream === null) {
+      this.#wait(tx)
+      return true
+    }
+    if (this.#insertion === null || !this.#stream.isWhole || !this.#isFor(tx)) return false
+    if (this.plan.completesPart && this.#status === 206) this.#wait(tx)
+    else
+      this.#answer(
+        tx,
+        this.#metadata?.fields.without((name) => name === 'age'),
+      )
+    return true
+  }
+
+  #wait(tx: Transaction): void {
+    this.#waiting.push(tx)
+    tx.onGone = () => {
+      const at = this.#waiting.indexOf(tx)
+      if (at !== -1) this.#waiting.splice(at, 1)
+    }
+  }
+
+  /** The key was invalidated or purged meanwhile: those who wait get the answer, the store does not. */
+  invalidate(): void {
+    this.#insertion?.abandon()
+    this.#insertion = null
+    this.#mayStore = false
+    this.#end()
+    this.#stream?.stopKeeping()
+  }
+
+  onInterim(status: number, fields: Fields): void {
+    for (const tx of this.#waiting) tx.exchange.inform(status, fields)
+  }
+
+  onHead(status: number, received: Fields, originName: string): void {
+    const now = this.#host.now()
+    this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
+    for (const tx of this.#waiting) {
+      tx.outcome.origin = originName
+      tx.outcome.originHeadMs = performance.now() - tx.exchange.startedAt
+    }
+    this.#status = status
+    if (ERROR_STATUSES.has(status) && this.#useStale('error-status')) {
+      this.#abandonFetch()
+      return
+    }
+    this.#apply(judgeResponse(this.asked, status, received, originName, now), now)
+  }
+
+  #apply(verdict: Verdict, now: number): void {
+    switch (verdict.kind) {
+      case 'freshened':
+        return this.#freshened(verdict.metadata)
+      case 'ask-again':
+        return this.#askAgain()
+      case 'invalid':
+        this.#abandonFetch()
+        return this.#failed(verdict.error)
+      case 'store':
+        return this.#store(verdict.metadata, verdict.clientFields, now)
+      case 'pass':
+        return this.#pass(
+          verdict.clientFields,
+          ERROR_STATUSES.has(this.#status) && verdict.reason === 'status',
+          verdict,
+        )
+    }
+  }
+
+  #freshened(metadata: StoredMetadata): void {
+    const stored = this.asked.validating
+    if (stored === null) return
+    // A 304 must not bring back what was invalidated while it was asked for.
+    if (!this.#mayStore) return this.#askAgain()
+    const fresh = this.#host.tier.freshen(stored, metadata)
+    this.#end()
+    for (const tx of this.#takeWaiting()) {
+      tx.outcome.forwardStatus = 304
+      this.#host.useStored(tx, fresh)
+    }
+  }
+
+  #askAgain(): void {
+    this.#fetch?.abort()
+    if (this.unconditional) {
+      const details = ['', '304 to a request without conditions']
+      return this.#failed(new ProxyError('ORIGIN_INVALID_RESPONSE', details))
+    }
+    this.unconditional = true
+    for (const tx of this.#waiting) tx.outcome.detail = 'not-modified-mismatch'
+    this.start()
+  }
+
+  #store(metadata: StoredMetadata, clientFields: Fields, now: number): void {
+    const length = metadata.fields.get('content-length')
+    this.#completeLength = length === undefined ? undefined : parseContentLength(length)
+    const insertion = this.#mayStore ? this.#host.tier.insert(metadata, this.#completeLength) : null
+    if (insertion === null) {
+      return this.#pass(clientFields, false, { reason: this.#mayStore ? 'too-large' : 'purged' })
+    }
+    this.#metadata = metadata
+    this.#insertion = insertion
+    this.#stream = new ResponseStream(this.#requireFetch(), true)
+    if (this.plan.completesPart && this.#status === 206) return
+    for (const tx of this.#takeWaiting()) {
+      if (tx !== this.leader && !this.#isFor(tx)) {
+        this.#host.release(tx)
+        continue
+      }
+      tx.outcome.stored = true
+      tx.outcome.forwardStatus = this.#status
+      tx.outcome.ttlSeconds = Math.floor((metadata.freshUntilAt - now) / 1000)
+      this.#answer(tx, tx === this.leader ? clientFields : undefined)
+    }
+  }
+
+  /**
+   * The answer is for the leader alone. A server error is shown to those who wait with it as well: each asking again by
+   * itself would be a stampede on an origin in trouble.
+   */
+  #pass(
+    clientFields: Fields,
+    shareable: boolean,
+    { reason }: { readonly reason: Transaction['outcome']['detail'] },
+  ): void {
+    const setsCookie = clientFields.has('set-cookie')
+    if (!shareable && !ABOUT_THE_CLIENT.has(reason)) this.#host.uncacheable(this)
+    this.#end()
+    const length = clientFields.get('content-length')
+    this.#completeLength = length === undefined ? undefined : parseContentLength(length)
+    const stream = new ResponseStream(this.#requireFetch(), false)
+    this.#stream = stream
+    const taken = this.#takeWaiting()
+    const shared = shareable && !setsCookie
+    for (const tx of taken) {
+      if (tx !== this.leader && !shared) continue
+      tx.outcome.detail ??= reason
+      tx.outcome.forwardStatus = this.#status
+      this.#answer(tx, clientFields.clone())
+    }
+    if (!shared) for (const tx of taken) if (tx !== this.leader) this.#host.release(tx)
+    // An answer without content ends by itself, and leaves its connection fit for the next request.
+    if (stream.readerCount === 0 && this.#status !== 204) this.#abandonFetch()
+  }
+
+  #answer(tx: Transaction, fields: Fields | undefined): void {
+    const stream = this.#stream
+    if (stream === null || tx.closed) return
+    const own = clientSafe(fields ?? this.#metadata?.fields ?? raise())
+    // A part goes out as the origin sent it; only what is whole can be cut (RFC 9110 §14.2).
+    answerStreaming(tx, this.#status, own, this.#completeLength, stream, this.#host.now())
+    tx.onGone = () => {
+      stream.removeExchange(tx.exchange)
+      if (stream.readerCount === 0 && this.#insertion === null) this.#abandonFetch()
+    }
+  }
+
+  onChunk(chunk: Buffer): void {
+    if (this.#insertion !== null && !this.#insertion.write(chunk)) {
+      this.#insertion = null
+      this.#end()
+      this.#host.uncacheable(this)
+      for (const tx of this.#takeWaiting()) this.#host.release(tx)
+      this.#stream?.stopKeeping()
+      if (this.#stream?.readerCount === 0) return this.#abandonFetch()
+    }
+    this.#stream?.push(chunk)
+  }
+
+  onEnd(trailers: Fields | null): void {
+    this.#insertion?.commit()
+    this.#insertion = null
+    this.#stream?.finish(trailers)
+    this.#end()
+    for (const tx of this.#takeWaiting()) this.#host.release(tx)
+  }
+
+  onError(error: ProxyError): void {
+    this.#insertion?.abandon()
+    this.#insertion = null
+    if (this.#stream !== null) {
+      this.#end()
+      this.#stream.fail()
+      for (const tx of this.#takeWaiting()) this.#host.fail(tx, error)
+      return
+    }
+    this.#host.countOrigin(this.leader, error.code)
+    if (this.#useStale('unreachable')) return
+    this.#failed(error)
+  }
+
+  /** Before a head. Those who wait get one more try among them, unless the failure has cost them a time-out already. */
+  #failed(error: ProxyError): void {
+    const leaderOnly = this.#waiting.length <= 1
+    if (error.retriable && error.status !== 504 && !leaderOnly && !this.#reelected) {
+      this.#reelected = true
+      return this.start()
+    }
+    this.#end()
+    for (const tx of this.#takeWaiting()) this.#host.fail(tx, error)
+  }
+
+  /** Answers those who may have the stale response; true when nobody is left who needs the origin's own answer. */
+  #useStale(trouble: OriginTrouble): boolean {
+    const stored = this.fallback
+    if (stored === null) return false
+    const now = this.#host.now()
+    const waiting = this.#takeWaiting()
+    for (const tx of waiting) {
+      if (!mayUseStaleOnError(stored, tx.directives, trouble, now)) {
+        this.#wait(tx)
+        continue
+      }
+      tx.outcome.detail = 'stale-if-error'
+      tx.outcome.forwardStatus = this.#status
+      this.#host.useStored(tx, stored)
+    }
+    if (this.#waiting.length > 0) return false
+    this.#end()
+    return true
+  }
+
+  #isFor(tx: Transaction): boolean {
+    const metadata = this.#metadata
+    if (metadata === null) return false
+    const { fields } = tx.exchange.request
+    return sameVariant(metadata.variant, variantKey(metadata.fields.get('vary'), fields))
+  }
+
+  #takeWaiting(): Transaction[] {
+    const taken = this.#waiting.filter((tx) => !tx.closed)
+    this.#waiting = []
+    for (const tx of taken) tx.onGone = null
+    return taken
+  }
+
+  #requireFetch(): OriginFetch {
+    return this.#fetch ?? raise()
+  }
+
+  #abandonFetch(): void {
+    this.#fetch?.abort()
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#host.finished(this)
+  }
+}
+
+function raise(): never {
+  throw new Error('an origin call was used out of order')
+}

@@ -1,0 +1,354 @@
+import type { BlockList } from 'node:net'
+import { parseCacheControl } from '../caching/cache-control.ts'
+import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import { variantKey } from '../caching/vary.ts'
+import type { Clock } from '../http/clock.ts'
+import { Fields } from '../http/fields.ts'
+import { ProxyError } from '../http/proxy-error.ts'
+import { parseRange } from '../http/range.ts'
+import type {
+  OriginFetch,
+  OriginGroup,
+  OriginHandler,
+  OriginRequest,
+} from '../origin/origin-fetch.ts'
+import type { MemoryTier } from '../storage/memory-tier.ts'
+import type { Insertion } from '../storage/storage-tier.ts'
+import type { StoredResponse } from '../storage/stored-response.ts'
+import type { Exchange, ExchangeEnd } from '../transport/exchange.ts'
+import { admit } from './admit.ts'
+import { answerError, answerStored, answerStoredPart, respond } from './answer.ts'
+import { cacheKey, keyExtra, targetByRule } from './cache-key.ts'
+import { type Found, findStored } from './find-stored.ts'
+import { forwardFields } from './forward-fields.ts'
+import { type Invalidator, invalidateAfter } from './invalidate-after.ts'
+import { limitBody } from './limit-body.ts'
+import { type CallHost, OriginCall } from './origin-call.ts'
+import type { ForwardReason } from './outcome.ts'
+import { PassCall, type PassHost } from './pass-call.ts'
+import { type FetchPlan, planFetch, rangeWithinPart } from './plan-fetch.ts'
+import type { Site, Tenant } from './site.ts'
+import { storeAfterHead, storeAfterPost } from './store-after-pass.ts'
+import { Transaction } from './transaction.ts'
+import { UncacheableKeys } from './uncacheable-keys.ts'
+
+export interface PipelineOptions {
+  readonly site: Site
+  readonly tier: MemoryTier
+  readonly clock: Clock
+  /** This proxy's name in Via. */
+  readonly pseudonym: string
+  readonly trustedProxies: BlockList
+  readonly maxRequestBodyBytes: number | undefined
+  originsOf(tenant: Tenant): OriginGroup
+  /** The exchange is over: log and metrics. */
+  record(tx: Transaction, end: ExchangeEnd): void
+  countOrigin(tenant: Tenant | null, outcome: string): void
+  countCollapsed(): void
+  /** Keys that an unsafe request has invalidated here, for the other workers. */
+  announceInvalidation(keys: readonly string[]): void
+}
+
+/** Times that a request waits for another's answer before it goes alone. */
+const MAX_RELEASES = 2
+
+/** The spine: joins the decisions of `caching/` to transport, storage and origin, in the order of the drawing. */
+export class Pipeline implements CallHost, PassHost, Invalidator {
+  readonly tier: MemoryTier
+  #options: PipelineOptions
+  /** Calls that others may join, by call key; the plain key comes first in it. */
+  readonly #calls = new Map<string, OriginCall>()
+  readonly #uncacheable = new UncacheableKeys()
+
+  constructor(options: PipelineOptions) {
+    this.#options = options
+    this.tier = options.tier
+  }
+
+  /** A new configuration; exchanges under way finish with the one they began with. */
+  configure(options: PipelineOptions): void {
+    this.#options = options
+  }
+
+  now(): number {
+    this.#options.clock.tick()
+    return this.#options.clock.ms
+  }
+
+  handle(exchange: Exchange): void {
+    const tx = new Transaction(exchange)
+    exchange.onClose = (end) => this.#closed(tx, end)
+    try {
+      this.#serve(tx)
+    } catch (cause) {
+      this.fail(tx, new ProxyError('INTERNAL', [String(cause)], cause))
+    }
+  }
+
+  #serve(tx: Transaction): void {
+    const { exchange } = tx
+    const { request } = exchange
+    const admitted = admit(exchange, this.#options.site, this.#options.pseudonym)
+    if (admitted instanceof ProxyError) return this.fail(tx, admitted)
+    tx.tenant = admitted
+    const maxBytes = this.#options.maxRequestBodyBytes
+    if (maxBytes !== undefined && (exchange.body?.length ?? 0) > maxBytes) {
+      return this.fail(tx, new ProxyError('BODY_TOO_LARGE', [maxBytes]))
+    }
+    if (request.method === 'OPTIONS' && answersOptionsItself(exchange)) return answerOptions(tx)
+    const rule = admitted.ruleFor(pathOf(request.target), request.method)
+    tx.rule = rule
+    tx.target = targetByRule(request.target, rule.query)
+    tx.key = cacheKey(admitted.id, request.scheme, request.authority, tx.target)
+    tx.keyExtra = keyExtra(rule, request.fields)
+    if (rule.cache.honourRequestDirectives) {
+      tx.directives = parseCacheControl(request.fields.get('cache-control'))
+    }
+    if (rule.cache.bypass) return this.#pass(tx, 'bypass', null)
+    if (request.method !== 'GET' && request.method !== 'HEAD') return this.#pass(tx, 'method', null)
+    // A body on GET is an input that no key covers: the answer is for this client alone.
+    // RFC 9110 §13.1.1, §13.1.4: If-Match and If-Unmodified-Since are for the origin to evaluate.
+    if (exchange.body !== null || hasOriginConditions(request.fields)) {
+      return this.#pass(tx, 'request', null)
+    }
+    this.#serveFromStore(tx)
+  }
+
+  #serveFromStore(tx: Transaction): void {
+    const { request } = tx.exchange
+    const found = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
+    const now = this.now()
+    if (found.whole !== null) return this.#reuse(tx, found.whole, found, now)
+    const range = request.method === 'GET' ? wantedRange(request.fields) : null
+    if (found.part !== null && range !== null) {
+      const within = rangeWithinPart(found.part, range, request.fields, tx.directives, now)
+      if (within !== null) {
+        this.tier.touch(found.part)
+        tx.outcome.hit = true
+        return answerStoredPart(tx, found.part, within, now)
+      }
+    }
+    const reason: ForwardReason =
+      found.part !== null ? 'partial' : found.any ? 'vary-miss' : 'uri-miss'
+    this.#forward(tx, reason, found, now)
+  }
+
+  #reuse(tx: Transaction, stored: StoredResponse, found: Found, now: number): void {
+    const decision = decideReuse(stored, tx.directives, now)
+    if (decision.kind === 'validate') {
+      return this.#forward(tx, decision.reason === 'stale' ? 'stale' : 'request', found, now)
+    }
+    this.tier.touch(stored)
+    tx.outcome.hit = true
+    if (decision.kind === 'stale-allowed') tx.outcome.detail = 'max-stale'
+    if (decision.kind === 'stale-while-revalidate') {
+      tx.outcome.detail = 'stale-while-revalidate'
+      this.#revalidateBehind(tx, found, now)
+    }
+    answerStored(tx, stored, now)
+  }
+
+  #forward(tx: Transaction, reason: ForwardReason, found: Found, now: number): void {
+    if (tx.directives.onlyIfCached) {
+      // RFC 9111 §5.2.1.7
+      tx.outcome.detail = 'only-if-cached'
+      return this.fail(tx, new ProxyError('ONLY_IF_CACHED'))
+    }
+    tx.outcome.forwarded = reason
+    if (tx.exchange.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
+    const plan = planFetch(tx, found, tx.released > MAX_RELEASES, now)
+    // Nobody waits for an answer that is likely to be for one client, or that must be newer than the request.
+    const alone =
+      tx.released > MAX_RELEASES ||
+      tx.directives.noCache !== false ||
+      tx.directives.noStore ||
+      tx.exchange.request.fields.has('authorization') ||
+      this.#uncacheable.has(tx.key, now)
+    const callKey = this.#callKey(tx, found, plan)
+    const running = this.#calls.get(callKey)
+    if (!alone && running?.join(tx)) {
+      tx.outcome.collapsed = true
+      this.#options.countCollapsed()
+      return
+    }
+    const call = this.#newCall(tx, found, plan, callKey)
+    if (!alone) this.#calls.set(callKey, call)
+    call.join(tx)
+    call.start()
+  }
+
+  #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
+    const { request } = tx.exchange
+    const asked = {
+      key: tx.key,
+      keyExtra: tx.keyExtra,
+      method: 'GET',
+      requestFields: request.fields,
+      requestDirectives: tx.directives,
+      rule: tx.rule?.cache ?? raise(),
+      validating: plan.validating,
+      ranged: plan.range !== undefined,
+      requestAt: this.now(),
+      purgeSequence: 0,
+    }
+    return new OriginCall(this, callKey, asked, tx, found.whole, plan)
+  }
+
+  /** RFC 5861 §3: one validation behind the answers that it is for. */
+  #revalidateBehind(tx: Transaction, found: Found, now: number): void {
+    const plan = planFetch(tx, found, true, now)
+    const callKey = this.#callKey(tx, found, plan)
+    if (this.#calls.has(callKey)) return
+    const call = this.#newCall(tx, found, plan, callKey)
+    this.#calls.set(callKey, call)
+    call.start()
+  }
+
+  /** Requests with the same call key can use one answer, as far as can be known before it comes. */
+  #callKey(tx: Transaction, found: Found, plan: FetchPlan): string {
+    const { values } = variantKey(found.vary, tx.exchange.request.fields)
+    const variant = values.length === 0 ? '' : JSON.stringify(values)
+    return `${tx.key}\n${tx.keyExtra}\n${variant}\n${plan.range ?? ''}`
+  }
+
+  #pass(tx: Transaction, reason: ForwardReason, fallback: StoredResponse | null): void {
+    tx.outcome.forwarded = reason
+    tx.fallback = fallback
+    const { request, body } = tx.exchange
+    const limited = limitBody(body, this.#options.maxRequestBodyBytes, (maxBytes) =>
+      this.fail(tx, new ProxyError('BODY_TOO_LARGE', [maxBytes])),
+    )
+    const fields = this.#forwardedFields(tx, false)
+    new PassCall(this, tx).start({
+      method: request.method,
+      target: tx.target,
+      fields,
+      body: limited,
+    })
+  }
+
+  #forwardedFields(tx: Transaction, forCache: boolean): Fields {
+    const { request, client } = tx.exchange
+    const mode = tx.tenant?.config.hostHeader
+    return forwardFields(request, client, {
+      host: mode?.mode === 'name' ? mode.name : mode?.mode === 'origin' ? '' : request.authority,
+      pseudonym: this.#options.pseudonym,
+      trustedPeer: isTrusted(this.#options.trustedProxies, client.peerAddress),
+      forCache,
+    })
+  }
+
+  // What calls ask of the pipeline (CallHost, PassHost)
+
+  originRequest(call: OriginCall): OriginRequest {
+    const tx = call.leader
+    const fields = this.#forwardedFields(tx, true)
+    if (!call.unconditional)
+      for (const [name, value] of call.plan.conditions) fields.add(name, value)
+    return { method: 'GET', target: tx.target, fields, body: null }
+  }
+
+  /** Callbacks never come from inside this call. */
+  start(tx: Transaction, request: OriginRequest, handler: OriginHandler): OriginFetch {
+    return this.#options.originsOf(tx.tenant ?? raise()).fetch(request, handler)
+  }
+
+  release(tx: Transaction): void {
+    if (tx.closed) return
+    tx.released++
+    tx.onGone = null
+    this.#serveFromStore(tx)
+  }
+
+  useStored(tx: Transaction, stored: StoredResponse): void {
+    if (!tx.closed) answerStored(tx, stored, this.now())
+  }
+
+  useStale(tx: Transaction, trouble: OriginTrouble): boolean {
+    const stored = tx.fallback
+    const now = this.now()
+    if (stored === null || !mayUseStaleOnError(stored, tx.directives, trouble, now)) return false
+    tx.outcome.detail = 'stale-if-error'
+    answerStored(tx, stored, now)
+    return true
+  }
+
+  fail(tx: Transaction, error: ProxyError): void {
+    tx.failure = error
+    if (tx.closed) return
+    if (tx.status !== 0) return tx.exchange.abort()
+    answerError(tx, error)
+  }
+
+  finished(call: OriginCall): void {
+    if (this.#calls.get(call.callKey) === call) this.#calls.delete(call.callKey)
+  }
+
+  uncacheable(call: OriginCall): void {
+    this.#uncacheable.add(call.asked.key, this.now())
+  }
+
+  countOrigin(tx: Transaction, outcome: string): void {
+    this.#options.countOrigin(tx.tenant, outcome)
+  }
+
+  passed(tx: Transaction, status: number, fields: Fields): Insertion | null {
+    const { method } = tx.exchange.request
+    if (method === 'HEAD') {
+      storeAfterHead(this.tier, tx, status, fields, this.now())
+      return null
+    }
+    const invalidated = invalidateAfter(this, tx, status, fields)
+    if (invalidated.length > 0) this.#options.announceInvalidation(invalidated)
+    return method === 'POST' ? storeAfterPost(this.tier, tx, status, fields, this.now()) : null
+  }
+
+  /** Nothing stored for the key is used again, and nothing under way for it is stored (RFC 9111 §4.4). */
+  invalidate(key: string): void {
+    this.tier.removeKey(key)
+    const prefix = `${key}\n`
+    for (const [callKey, call] of this.#calls) if (callKey.startsWith(prefix)) call.invalidate()
+  }
+
+  #closed(tx: Transaction, end: ExchangeEnd): void {
+    tx.closed = true
+    const { onGone } = tx
+    tx.onGone = null
+    if (!end.complete) onGone?.()
+    this.#options.record(tx, end)
+  }
+}
+
+function pathOf(target: string): string {
+  const mark = target.indexOf('?')
+  return mark < 0 ? target : target.slice(0, mark)
+}
+
+function hasOriginConditions(fields: Fields): boolean {
+  return fields.has('if-match') || fields.has('if-unmodified-since')
+}
+
+/** The single range a GET asks for; null when there is none, or several. */
+function wantedRange(fields: Fields): ReturnType<typeof parseRange> {
+  const text = fields.get('range')
+  const specs = text === undefined ? null : parseRange(text)
+  return specs?.length === 1 ? specs : null
+}
+
+function isTrusted(trusted: BlockList, address: string): boolean {
+  return trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
+}
+
+/** `OPTIONS *`, and OPTIONS whose Max-Forwards ends here (RFC 9110 §7.6.2, §9.3.7). */
+function answersOptionsItself({ request }: Exchange): boolean {
+  return request.target === '*' || request.fields.get('max-forwards') === '0'
+}
+
+function answerOptions(tx: Transaction): void {
+  const allow = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+  respond(tx, 204, new Fields(['allow', allow, 'cache-status', tx.outcome.cacheStatus()]), null)
+}
+
+function raise(): never {
+  throw new Error('a transaction was used before it was admitted')
+}

@@ -1,0 +1,104 @@
+import { type CacheRule, DEFAULT_RULE } from '../caching/cache-rule.ts'
+import type { Config, QueryRuleConfig, RuleConfig, TenantConfig } from '../config/config.ts'
+import { compilePathPattern } from './path-matcher.ts'
+
+/** The tenants of a configuration, compiled for look-up: made once per configuration, then only read. */
+export interface Site {
+  readonly tenants: readonly Tenant[]
+  /** The tenant of a canonical host name, without port. */
+  tenantOf(host: string): Tenant | undefined
+}
+
+export interface Tenant {
+  readonly id: string
+  readonly config: TenantConfig
+  ruleFor(path: string, method: string): Rule
+}
+
+export interface Rule {
+  /** Its path pattern; for the log. */
+  readonly name: string
+  readonly cache: CacheRule
+  readonly query: QueryRuleConfig
+  readonly keyHeaders: readonly string[]
+  readonly keyCookies: readonly string[]
+  /** True when nothing but host and target make the key. */
+  readonly plainKey: boolean
+}
+
+export function compileSite(config: Pick<Config, 'tenants'>): Site {
+  const exact = new Map<string, Tenant>()
+  // '*.example.org' covers one more label, as a certificate for it does (RFC 9525 §6.3).
+  const wildcard = new Map<string, Tenant>()
+  let fallback: Tenant | undefined
+  const tenants = config.tenants.map(compileTenant)
+  for (const tenant of tenants) {
+    for (const host of tenant.config.hosts) {
+      if (host === '*') fallback = tenant
+      else if (host.startsWith('*.')) wildcard.set(host.slice(2), tenant)
+      else exact.set(host, tenant)
+    }
+  }
+  return {
+    tenants,
+    tenantOf(host) {
+      const found = exact.get(host)
+      if (found !== undefined) return found
+      const dot = host.indexOf('.')
+      return (dot > 0 ? wildcard.get(host.slice(dot + 1)) : undefined) ?? fallback
+    },
+  }
+}
+
+const NO_RULE: Rule = Object.freeze({
+  name: '',
+  cache: DEFAULT_RULE,
+  query: { mode: 'keep' } as const,
+  keyHeaders: [],
+  keyCookies: [],
+  plainKey: true,
+})
+
+function compileTenant(config: TenantConfig): Tenant {
+  const rules = config.rules.map((rule) => ({
+    methods: rule.methods,
+    matches: compilePathPattern(rule.path),
+    rule: compileRule(rule),
+  }))
+  return {
+    id: config.id,
+    config,
+    ruleFor(path, method) {
+      for (const { methods, matches, rule } of rules) {
+        if (matches(path) && (methods === undefined || methods.includes(method))) return rule
+      }
+      return NO_RULE
+    },
+  }
+}
+
+function compileRule({ path, cache }: RuleConfig): Rule {
+  if (cache.mode === 'bypass') {
+    return { ...NO_RULE, name: path, cache: { ...DEFAULT_RULE, bypass: true } }
+  }
+  return {
+    name: path,
+    cache: {
+      bypass: false,
+      ttlMs: cache.ttlMs,
+      defaultTtlMs: cache.defaultTtlMs,
+      minTtlMs: cache.minTtlMs,
+      maxTtlMs: cache.maxTtlMs,
+      staleWhileRevalidateMs: cache.staleWhileRevalidateMs,
+      staleIfErrorMs: cache.staleIfErrorMs,
+      honourRequestDirectives: cache.requestDirectives === 'honour',
+      honourOriginDirectives: cache.originDirectives === 'honour',
+      storeSetCookie: cache.storeSetCookie,
+    },
+    query: cache.query,
+    keyHeaders: cache.keyHeaders.map((name) => name.toLowerCase()),
+    keyCookies: cache.keyCookies,
+    plainKey:
+      cache.query.mode === 'keep' && cache.keyHeaders.length === 0 && cache.keyCookies.length === 0,
+  }
+}

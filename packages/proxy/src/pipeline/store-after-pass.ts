@@ -1,0 +1,75 @@
+import { NO_DIRECTIVES } from '../caching/cache-control.ts'
+import { headAgrees } from '../caching/freshen.ts'
+import { resolveSameOrigin } from '../caching/invalidation.ts'
+import { mayStore } from '../caching/may-store.ts'
+import type { Fields } from '../http/fields.ts'
+import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
+import { findStored } from './find-stored.ts'
+import { freshenedByHead, metadataFor } from './judge-response.ts'
+import { declaredLength } from './pass-call.ts'
+import type { Transaction } from './transaction.ts'
+
+/** What a HEAD response says of the stored GET response (RFC 9111 §4.3.5): still current, or no longer. */
+export function storeAfterHead(
+  tier: StorageTier,
+  tx: Transaction,
+  status: number,
+  fields: Fields,
+  now: number,
+): void {
+  const { rule } = tx
+  const { request } = tx.exchange
+  const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
+  if (stored === null || rule === null || rule.cache.bypass || status !== 200) return
+  if (stored.status === 200 && headAgrees(stored.fields, fields)) {
+    tier.freshen(stored, freshenedByHead(stored, fields, rule.cache, requestAt(tx, now), now))
+  } else tier.remove(stored)
+}
+
+/**
+ * A POST response may be stored for later GETs when it says how long and that it is the representation of the target
+ * (RFC 9110 §9.3.3: Content-Location equal to the target URI).
+ */
+export function storeAfterPost(
+  tier: StorageTier,
+  tx: Transaction,
+  status: number,
+  fields: Fields,
+  now: number,
+): Insertion | null {
+  const { rule } = tx
+  const { request } = tx.exchange
+  const location = fields.get('content-location')
+  if (rule === null || location === undefined || status !== 200) return null
+  const { scheme, authority, target } = request
+  if (resolveSameOrigin(location, scheme, authority, target) !== target) return null
+  const decision = mayStore({
+    method: 'POST',
+    requestFields: request.fields,
+    requestDirectives: tx.directives,
+    status,
+    fields,
+    responseAt: now,
+    rule: rule.cache,
+  })
+  if (!decision.store) return null
+  const asked = {
+    key: tx.key,
+    keyExtra: tx.keyExtra,
+    method: 'POST',
+    requestFields: request.fields,
+    requestDirectives: NO_DIRECTIVES,
+    rule: rule.cache,
+    validating: null,
+    ranged: false,
+    requestAt: requestAt(tx, now),
+    purgeSequence: 0,
+  }
+  const metadata = metadataFor(asked, status, fields, decision.policy, undefined, now)
+  return tier.insert(metadata, declaredLength(fields))
+}
+
+/** Epoch ms at which the exchange began. */
+function requestAt(tx: Transaction, now: number): number {
+  return now - (performance.now() - tx.exchange.startedAt)
+}

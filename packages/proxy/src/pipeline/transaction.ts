@@ -1,0 +1,37 @@
+import type { CacheControl } from '../caching/cache-control.ts'
+import { NO_DIRECTIVES } from '../caching/cache-control.ts'
+import type { ProxyError } from '../http/proxy-error.ts'
+import type { StoredResponse } from '../storage/stored-response.ts'
+import type { Exchange } from '../transport/exchange.ts'
+import { Outcome } from './outcome.ts'
+import type { Rule, Tenant } from './site.ts'
+
+/** One exchange on its way through the pipeline. */
+export class Transaction {
+  readonly exchange: Exchange
+  readonly outcome = new Outcome()
+  tenant: Tenant | null = null
+  rule: Rule | null = null
+  /** Target as the rule's query option leaves it: what key and origin see. */
+  target = ''
+  key = ''
+  keyExtra = ''
+  /** The request's Cache-Control, empty when the rule ignores it. */
+  directives: CacheControl = NO_DIRECTIVES
+  /** Status sent; 0 while there is none. */
+  status = 0
+  /** ms from the start of the exchange to the response head. */
+  firstByteMs = 0
+  closed = false
+  failure: ProxyError | null = null
+  /** A stored response that may have to do if the origin fails. */
+  fallback: StoredResponse | null = null
+  /** Told when the exchange ends early, so that nobody works for it any more. */
+  onGone: (() => void) | null = null
+  /** Times that an answer of another request turned out not to be for this one. */
+  released = 0
+
+  constructor(exchange: Exchange) {
+    this.exchange = exchange
+  }
+}

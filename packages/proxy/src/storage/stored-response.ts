@@ -1,0 +1,100 @@
+import type { ReusePolicy } from '../caching/may-store.ts'
+import type { VariantKey } from '../caching/vary.ts'
+import type { Fields } from '../http/fields.ts'
+
+/** What a tier is told of a response before its body: enough for every decision about reusing it. */
+export interface StoredMetadata {
+  /** Primary cache key (RFC 9111 §2): what a purge by URL names. */
+  readonly key: string
+  /** Values of the fields and cookies that the rule adds to the key; '' when it adds none. */
+  readonly keyExtra: string
+  readonly variant: VariantKey
+  readonly status: number
+  /** As a reuse may show them: end-to-end, without what the shared copy must not carry, and without Age. */
+  readonly fields: Fields
+  /** Epoch ms. */
+  readonly responseAt: number
+  /** Epoch ms from which the age counts (`caching/age.ts`). */
+  readonly ageBaseAt: number
+  /** Epoch ms at which it becomes stale. */
+  readonly freshUntilAt: number
+  readonly policy: ReusePolicy
+  /** Set for a part of a representation (RFC 9111 §3.3): where its single body belongs. */
+  readonly part: StoredPart | undefined
+  /** Number of the last purge that was in force when the fetch began (0 until there is one). */
+  readonly purgeSequence: number
+}
+
+export interface StoredPart {
+  /** First byte position of the body within the complete representation. */
+  readonly first: number
+  readonly completeLength: number
+}
+
+/** Encoded heads of a stored response, for the synchronous door. */
+export interface ReadyHeads {
+  readonly http1: Buffer
+  readonly hpack: Buffer
+  readonly http1NotModified: Buffer
+  readonly hpackNotModified: Buffer
+}
+
+/** Fixed cost counted for one stored response beside its bytes: objects, index slot, buffer header. */
+const OVERHEAD_BYTES = 640
+
+/** A complete stored response, or a contiguous part of one. Immutable but for what a validation replaces. */
+export class StoredResponse implements StoredMetadata {
+  readonly key: string
+  readonly keyExtra: string
+  readonly variant: VariantKey
+  readonly status: number
+  readonly fields: Fields
+  readonly body: Buffer
+  readonly responseAt: number
+  readonly ageBaseAt: number
+  readonly freshUntilAt: number
+  readonly policy: ReusePolicy
+  readonly part: StoredPart | undefined
+  readonly purgeSequence: number
+  readonly entityTag: string | undefined
+  readonly lastModified: string | undefined
+  /** Bytes that the memory tier counts for it, those of the ready heads included. */
+  readonly byteLength: number
+  /** Made by the pipeline at the first hit (`pipeline/ready-heads.ts`); their bytes are counted from the start. */
+  ready: ReadyHeads | null = null
+  /** Next variant of the same key in the memory tier. */
+  next: StoredResponse | null = null
+  /** Slot in the memory tier's eviction queue; -1 when it is not held. */
+  slot = -1
+
+  constructor(metadata: StoredMetadata, body: Buffer) {
+    this.key = metadata.key
+    this.keyExtra = metadata.keyExtra
+    this.variant = metadata.variant
+    this.status = metadata.status
+    this.fields = metadata.fields
+    this.body = body
+    this.responseAt = metadata.responseAt
+    this.ageBaseAt = metadata.ageBaseAt
+    this.freshUntilAt = metadata.freshUntilAt
+    this.policy = metadata.policy
+    this.part = metadata.part
+    this.purgeSequence = metadata.purgeSequence
+    this.entityTag = metadata.fields.get('etag')
+    this.lastModified = metadata.fields.get('last-modified')
+    const fieldBytes = metadata.fields.byteLength
+    // The heads for HTTP/1.1 and HTTP/2, for 200 and 304, are some three times the field section.
+    this.byteLength =
+      body.length +
+      fieldBytes * 4 +
+      metadata.key.length * 2 +
+      variantBytes(metadata) +
+      OVERHEAD_BYTES
+  }
+}
+
+function variantBytes({ variant, keyExtra }: StoredMetadata): number {
+  let bytes = keyExtra.length
+  for (const value of variant.values) bytes += (value?.length ?? 0) + 16
+  return bytes
+}

@@ -1,0 +1,61 @@
+import type { Connection } from './connection.ts'
+import { ERROR, FRAME } from './frame.ts'
+import type { Http2Stream } from './stream.ts'
+
+/** Content that a stream whose window is the obstacle must move per `writeTimeoutMs`, or it counts as stalled. */
+const MIN_PROGRESS_BYTES = 1024
+
+/** How often streams are looked at: a part of the shortest limit, so that none is exceeded by more than this part. */
+export function watchIntervalMs(connection: Connection): number {
+  const { bodyRateWindowMs, writeTimeoutMs, bodyTimeoutMs } = connection.limits
+  return Math.max(100, Math.min(bodyRateWindowMs, writeTimeoutMs, bodyTimeoutMs) / 8)
+}
+
+/** Ends the streams of a slow client. One deadline per connection looks at all of them, instead of timers for each. */
+export function watchStreams(connection: Connection): void {
+  for (const stream of connection.streams.values()) {
+    if (isSlowSender(connection, stream)) {
+      connection.refused(408, 'a request body that comes too slowly')
+      connection.resetStream(stream.id, ERROR.cancel)
+    } else if (isStalledReader(connection, stream)) {
+      connection.refused(408, 'a response that is not taken')
+      connection.resetStream(stream.id, ERROR.cancel)
+    }
+  }
+}
+
+function isSlowSender(connection: Connection, stream: Http2Stream): boolean {
+  const content = stream.content
+  if (content === null || !stream.remoteOpen) return false
+  const { now, limits } = connection
+  if (now - stream.openedAt >= limits.bodyTimeoutMs) return true
+  // A DATA frame that is still coming counts as far as it came.
+  const received = content.receivedBytes + connection.reader.partialPayloadBytes(FRAME.data)
+  if (!content.isWanted) {
+    stream.receiveNotedAt = now
+    stream.receiveNotedBytes = received
+    return false
+  }
+  const elapsedMs = now - stream.receiveNotedAt
+  if (elapsedMs < limits.bodyRateWindowMs) return false
+  const bytes = received - stream.receiveNotedBytes
+  stream.receiveNotedAt = now
+  stream.receiveNotedBytes = received
+  return bytes * 1000 < limits.minBodyBytesPerSecond * elapsedMs
+}
+
+/**
+ * Windows are the client's to open: what is ready and kept back by one of them for the whole time is stalled by the
+ * client. A stream that waits for its turn on a busy socket is not.
+ */
+function isStalledReader(connection: Connection, stream: Http2Stream): boolean {
+  const { now, limits } = connection
+  const kept =
+    stream.queuedBytes > 0 && (stream.sendWindowBytes <= 0 || connection.sendWindowBytes <= 0)
+  if (!kept || stream.sentBytes - stream.sendNotedBytes >= MIN_PROGRESS_BYTES) {
+    stream.sendNotedAt = now
+    stream.sendNotedBytes = stream.sentBytes
+    return false
+  }
+  return now - stream.sendNotedAt >= limits.writeTimeoutMs
+}
