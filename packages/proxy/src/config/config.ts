@@ -173,7 +173,7 @@ export interface CertificateConfig {
 }
 
 export interface RuleConfig {
-  /** See `path-pattern.ts`. */
+  /** See `pipeline/path-matcher.ts`. */
   readonly path: string
   /** undefined = every method. */
   readonly methods: readonly string[] | undefined

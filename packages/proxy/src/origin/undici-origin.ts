@@ -35,7 +35,8 @@ export class UndiciOriginGroup implements OriginGroup {
     for (const [name, value] of request.fields) {
       if (name !== 'content-length') headers.push(name, value)
     }
-    if (request.body?.length !== undefined) headers.push('content-length', String(request.body.length))
+    if (request.body?.length !== undefined)
+      headers.push('content-length', String(request.body.length))
     const dispatch = (triesLeft: number) => {
       this.#pool.dispatch(
         { path: request.target, method: request.method as Dispatcher.HttpMethod, headers, body },
@@ -50,7 +51,7 @@ export class UndiciOriginGroup implements OriginGroup {
             const raw = (c as unknown as { rawHeaders: Buffer[] }).rawHeaders
             const list: string[] = []
             for (let i = 0; i < raw.length; i += 2) {
-              list.push(raw[i].toString("latin1").toLowerCase(), raw[i + 1].toString("latin1"))
+              list.push(raw[i].toString('latin1').toLowerCase(), raw[i + 1].toString('latin1'))
             }
             const fields = new Fields(list)
             if (status < 200) return handler.onInterim(status, fields)
@@ -72,7 +73,13 @@ export class UndiciOriginGroup implements OriginGroup {
           onResponseError: (_c, cause) => {
             if (aborted) return
             const code = (cause as { code?: string }).code ?? ''
-            if (!headSeen && body === null && isSafe(request.method) && triesLeft > 0 && /UND_ERR_SOCKET|ECONNRESET|EPIPE/.test(code)) {
+            if (
+              !headSeen &&
+              body === null &&
+              isSafe(request.method) &&
+              triesLeft > 0 &&
+              /UND_ERR_SOCKET|ECONNRESET|EPIPE/.test(code)
+            ) {
               return dispatch(triesLeft - 1)
             }
             handler.onError(this.#error(code, cause))
@@ -93,9 +100,12 @@ export class UndiciOriginGroup implements OriginGroup {
 
   #error(code: string, cause: Error): ProxyError {
     if (code === 'ECONNREFUSED') return new ProxyError('ORIGIN_REFUSED', [this.#name], cause)
-    if (code === 'UND_ERR_CONNECT_TIMEOUT') return new ProxyError('ORIGIN_CONNECT_TIMEOUT', [this.#name, 0], cause)
-    if (code === 'UND_ERR_HEADERS_TIMEOUT') return new ProxyError('ORIGIN_FIRST_BYTE_TIMEOUT', [this.#name, 0], cause)
-    if (code.startsWith('HPE')) return new ProxyError('ORIGIN_INVALID_RESPONSE', [this.#name, cause.message], cause)
+    if (code === 'UND_ERR_CONNECT_TIMEOUT')
+      return new ProxyError('ORIGIN_CONNECT_TIMEOUT', [this.#name, 0], cause)
+    if (code === 'UND_ERR_HEADERS_TIMEOUT')
+      return new ProxyError('ORIGIN_FIRST_BYTE_TIMEOUT', [this.#name, 0], cause)
+    if (code.startsWith('HPE'))
+      return new ProxyError('ORIGIN_INVALID_RESPONSE', [this.#name, cause.message], cause)
     return new ProxyError('ORIGIN_CLOSED', [this.#name], cause)
   }
 

@@ -134,7 +134,7 @@ function noteHead(tx: Transaction, status: number): void {
 
 /** Fields of an answer from the store: Age (RFC 9111 §5.1) and Cache-Status added, what was for us alone left out. */
 function storedFields(tx: Transaction, stored: StoredResponse, now: number): Fields {
-  tx.outcome.ttlSeconds = Math.floor((stored.freshUntilAt - now) / 1000)
+  tx.outcome.ttlSeconds = Math.ceil((stored.freshUntilAt - now) / 1000)
   const fields = clientSafe(stored.fields)
   fields.add('age', String(currentAgeSeconds(stored.ageBaseAt, now)))
   fields.add('cache-status', tx.outcome.cacheStatus())

@@ -202,7 +202,7 @@ export class OriginCall implements OriginHandler {
       }
       tx.outcome.stored = true
       tx.outcome.forwardStatus = this.#status
-      tx.outcome.ttlSeconds = Math.floor((metadata.freshUntilAt - now) / 1000)
+      tx.outcome.ttlSeconds = Math.ceil((metadata.freshUntilAt - now) / 1000)
       this.#answer(tx, tx === this.leader ? clientFields : undefined)
     }
   }

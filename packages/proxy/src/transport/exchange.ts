@@ -125,15 +125,15 @@ export interface RequestView {
 
 export interface ReadyAnswer {
   readonly status: number
-  /** HTTP/1.1 head from the status line on, without Date, Age, Cache-Status, Connection and the final CRLF. */
+  /** HTTP/1.1 head from the status line on, Date included; without Age, Cache-Status, Connection and the final CRLF. */
   readonly http1Head: Buffer
-  /** HPACK block without dynamic table references; likewise without date, age and cache-status. */
+  /** HPACK block without dynamic table references; likewise without age and cache-status. */
   readonly hpackHead: Buffer
   /** null for 304; for HEAD the transport leaves the body out by itself. */
   readonly body: Buffer | null
   /** Epoch ms. Age in seconds = `floor((clock.ms - ageBaseAt) / 1000)`, at least 0. */
   readonly ageBaseAt: number
-  /** Epoch ms. Remaining freshness lifetime in seconds = `floor((freshUntilAt - clock.ms) / 1000)`. */
+  /** Epoch ms. Remaining freshness lifetime in seconds = `ceil((freshUntilAt - clock.ms) / 1000)`. */
   readonly freshUntilAt: number
 }
 

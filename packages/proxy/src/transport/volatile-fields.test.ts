@@ -12,7 +12,7 @@ function answerOf(ageBaseAt: number, freshUntilAt: number): ReadyAnswer {
 
 for (const { name, ageMs, ttlMs, age, ttl } of [
   { name: 'a new response', ageMs: 0, ttlMs: 60_000, age: '0', ttl: '60' },
-  { name: 'seconds are rounded down', ageMs: 10_999, ttlMs: 9_999, age: '10', ttl: '9' },
+  { name: 'Age is rounded down and ttl up', ageMs: 10_999, ttlMs: 9_999, age: '10', ttl: '10' },
   {
     name: 'a clock that went back never makes Age negative',
     ageMs: -5000,
@@ -25,29 +25,26 @@ for (const { name, ageMs, ttlMs, age, ttl } of [
     ageMs: 1000,
     ttlMs: -100_500,
     age: '1',
-    ttl: '-101',
+    ttl: '-100',
   },
 ]) {
-  t.test(`${name}: Date, Age and Cache-Status`, async (t) => {
+  t.test(`${name}: Age and Cache-Status`, async (t) => {
     const clock = new Clock(() => START_MS)
     const answer = answerOf(START_MS - ageMs, START_MS + ttlMs)
     const buffer = Buffer.alloc(MAX_VOLATILE_BYTES + 7)
     const http1 = buffer.toString('latin1', 7, writeVolatileHttp1(buffer, 7, answer, clock))
-    t.equal(
-      http1,
-      `Date: Fri, 20 Nov 2026 08:00:00 GMT\r\nAge: ${age}\r\nCache-Status: Larder; hit; ttl=${ttl}\r\n`,
-    )
+    t.equal(http1, `age: ${age}\r\ncache-status: Larder; hit; ttl=${ttl}\r\n`)
     const hpack = buffer.toString('latin1', 7, writeVolatileHpack(buffer, 7, answer, clock))
     const status = `Larder; hit; ttl=${ttl}`
     t.equal(
       hpack,
-      `\x0f\x12\x1dFri, 20 Nov 2026 08:00:00 GMT\x0f\x06${String.fromCharCode(age.length)}${age}` +
+      `\x0f\x06${String.fromCharCode(age.length)}${age}` +
         `\x00\x0ccache-status${String.fromCharCode(status.length)}${status}`,
     )
   })
 }
 
-t.test('Date follows the clock', async (t) => {
+t.test('Age and ttl follow the clock', async (t) => {
   let now = START_MS
   const clock = new Clock(() => now)
   const answer = answerOf(START_MS, START_MS + 100_000)
@@ -56,7 +53,7 @@ t.test('Date follows the clock', async (t) => {
   now += 2000
   clock.tick()
   const text = buffer.toString('latin1', 0, writeVolatileHttp1(buffer, 0, answer, clock))
-  t.match(text, /^Date: Fri, 20 Nov 2026 08:00:02 GMT\r\nAge: 2\r\n.*ttl=98\r\n$/s)
+  t.equal(text, 'age: 2\r\ncache-status: Larder; hit; ttl=98\r\n')
 })
 
 t.test('absurd instants stay within the promised size', async (t) => {

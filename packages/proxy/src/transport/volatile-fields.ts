@@ -2,7 +2,8 @@ import type { Clock } from '../http/clock.ts'
 import type { ReadyAnswer } from './exchange.ts'
 
 /**
- * The fields of a ready answer that change while it is stored: Date, Age (RFC 9111 §5.1) and Cache-Status (RFC 9211).
+ * The fields of a ready answer that change while it is stored: Age (RFC 9111 §5.1) and Cache-Status (RFC 9211). Date is
+ * not among them: it says when the origin made the response, and ages and Expires count from it (RFC 9110 §6.6.1).
  * Everything else of its head was encoded when it was stored; these are written behind it, byte by byte, so that a
  * hit allocates no text.
  */
@@ -10,32 +11,23 @@ import type { ReadyAnswer } from './exchange.ts'
 /** More than either writer can write, whatever the numbers. */
 export const MAX_VOLATILE_BYTES = 160
 
-const DATE_BYTES = 29
 const STATUS_VALUE = 'Larder; hit; ttl='
-const HTTP1_AGE = Buffer.from('Age: ', 'latin1')
-const HTTP1_STATUS = Buffer.from(`\r\nCache-Status: ${STATUS_VALUE}`, 'latin1')
+const HTTP1_AGE = Buffer.from('age: ', 'latin1')
+const HTTP1_STATUS = Buffer.from(`\r\ncache-status: ${STATUS_VALUE}`, 'latin1')
 
-// Literals without indexing (RFC 7541 §6.2.2), named by the static table: 33 is date, 21 is age.
-const HPACK_DATE = [0x0f, 33 - 15, DATE_BYTES]
+// A literal without indexing (RFC 7541 §6.2.2), named by the static table: 21 is age.
 const HPACK_AGE = [0x0f, 21 - 15]
 const HPACK_STATUS_NAME = Buffer.from('\x00\x0ccache-status', 'latin1')
 const HPACK_STATUS_VALUE = Buffer.from(STATUS_VALUE, 'latin1')
 
-// Both spellings of the current Date: made once a second, not once an answer.
-let datedAt = ''
-const http1Date = Buffer.from(`Date: ${' '.repeat(DATE_BYTES)}\r\n`, 'latin1')
-const hpackDate = Buffer.from([...HPACK_DATE, ...Buffer.alloc(DATE_BYTES)])
-
-/** Writes the three lines, each with its CRLF, at `offset`; returns the offset behind them. */
+/** Writes the lines, each with its CRLF, at `offset`; returns the offset behind them. */
 export function writeVolatileHttp1(
   buffer: Buffer,
   offset: number,
   answer: ReadyAnswer,
   clock: Clock,
 ): number {
-  if (clock.date !== datedAt) redate(clock.date)
-  let at = put(buffer, offset, http1Date)
-  at = put(buffer, at, HTTP1_AGE)
+  let at = put(buffer, offset, HTTP1_AGE)
   at = writeInteger(buffer, at, ageSeconds(answer, clock))
   at = put(buffer, at, HTTP1_STATUS)
   at = writeInteger(buffer, at, ttlSeconds(answer, clock))
@@ -44,20 +36,18 @@ export function writeVolatileHttp1(
   return at + 2
 }
 
-/** Writes the three fields as HPACK literals at `offset`; returns the offset behind them. */
+/** Writes the fields as HPACK literals at `offset`; returns the offset behind them. */
 export function writeVolatileHpack(
   buffer: Buffer,
   offset: number,
   answer: ReadyAnswer,
   clock: Clock,
 ): number {
-  if (clock.date !== datedAt) redate(clock.date)
-  let at = put(buffer, offset, hpackDate)
-  buffer[at] = HPACK_AGE[0]
-  buffer[at + 1] = HPACK_AGE[1]
+  buffer[offset] = HPACK_AGE[0]
+  buffer[offset + 1] = HPACK_AGE[1]
   // The lengths are below 127, so one octet holds each (RFC 7541 §5.1).
-  const ageLengthAt = at + 2
-  at = writeInteger(buffer, ageLengthAt + 1, ageSeconds(answer, clock))
+  const ageLengthAt = offset + 2
+  let at = writeInteger(buffer, ageLengthAt + 1, ageSeconds(answer, clock))
   buffer[ageLengthAt] = at - ageLengthAt - 1
   at = put(buffer, at, HPACK_STATUS_NAME)
   const statusLengthAt = at
@@ -71,15 +61,9 @@ function ageSeconds(answer: ReadyAnswer, clock: Clock): number {
   return Math.max(0, Math.floor((clock.ms - answer.ageBaseAt) / 1000))
 }
 
-/** Negative once the response is stale (RFC 9211 §2.5). */
+/** Lifetime minus Age, both in whole seconds; negative once the response is stale (RFC 9211 §2.5). */
 function ttlSeconds(answer: ReadyAnswer, clock: Clock): number {
-  return Math.floor((answer.freshUntilAt - clock.ms) / 1000)
-}
-
-function redate(date: string): void {
-  http1Date.write(date, 'Date: '.length, DATE_BYTES, 'latin1')
-  hpackDate.write(date, HPACK_DATE.length, DATE_BYTES, 'latin1')
-  datedAt = date
+  return Math.ceil((answer.freshUntilAt - clock.ms) / 1000)
 }
 
 function put(buffer: Buffer, offset: number, bytes: Buffer): number {

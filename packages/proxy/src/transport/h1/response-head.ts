@@ -18,6 +18,13 @@ export function statusLine(status: number): string {
   return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
 }
 
+/** Status line and lines of a stored response: what an exchange would write before the connection's own fields. */
+export function encodeHttp1Head(status: number, fields: Fields): Buffer {
+  const length = fields.get('content-length')
+  const framing = length === undefined ? '' : fieldLine('content-length', length)
+  return Buffer.from(statusLine(status) + fieldLines(fields) + framing, 'latin1')
+}
+
 /** The end-to-end fields as lines. */
 export function fieldLines(fields: Fields): string {
   const list = fields.list

@@ -1,9 +1,13 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { matchesPathPattern } from './path-pattern.ts'
+import { compilePathPattern } from './path-matcher.ts'
+
+const matchesPathPattern = (pattern: string, path: string) => compilePathPattern(pattern)(path)
 
 t.test("'*' stands for any characters, '/' included", async (t) => {
   const cases: [pattern: string, path: string, matches: boolean][] = [
+    ['/a*bc', '/abc', true],
+    ['/ab*bc', '/abc', false],
     ['*', '/', true],
     ['/', '/', true],
     ['/a', '/a/', false],

@@ -1,0 +1,245 @@
+import { createHash } from 'node:crypto'
+import { BlockList, isIPv6 } from 'node:net'
+import { hostname } from 'node:os'
+import { type CertificateEntry, CertificateStore } from '@larder/certs'
+import type { Config } from '../config/config.ts'
+import { Clock } from '../http/clock.ts'
+import { AccessLog } from '../observability/access-log.ts'
+import type { Logger } from '../observability/logger.ts'
+import type { MetricsSnapshot, WorkerMetrics } from '../observability/metrics.ts'
+import type { OriginGroup } from '../origin/origin-fetch.ts'
+import { UndiciOriginGroup } from '../origin/undici-origin.ts'
+import { PipelineDoor } from '../pipeline/front-door.ts'
+import { Pipeline, type PipelineOptions } from '../pipeline/pipeline.ts'
+import { compileSite, type Site, type Tenant } from '../pipeline/site.ts'
+import { MemoryTier } from '../storage/memory-tier.ts'
+import type { WorkerListener } from '../supervisor/messages.ts'
+import { serveHttp1 } from '../transport/h1/connection.ts'
+import { serveHttp2 } from '../transport/h2/connection.ts'
+import type { TransportLimits } from '../transport/limits.ts'
+import {
+  type FrontListener,
+  type ListenerOptions,
+  type ListenTarget,
+  listen,
+} from '../transport/listener.ts'
+import { TimerWheel } from '../transport/timer-wheel.ts'
+import { createSecureFront } from '../transport/tls-front.ts'
+import { Recorder } from './recorder.ts'
+import { transportLimits } from './transport-limits.ts'
+
+export interface WorkerOptions {
+  readonly config: Config
+  readonly slot: number
+  readonly metrics: WorkerMetrics
+  readonly logger: Logger
+  /** Keys that an unsafe request has invalidated here, to be told to the other workers. */
+  announceInvalidation?(keys: readonly string[]): void
+}
+
+export interface RunningWorker {
+  /** `target`: a listening handle from the primary, or an address. Settles when connections are accepted. */
+  listen(listener: WorkerListener, target: unknown): Promise<void>
+  closeListener(address: string): void
+  /** A new configuration; connections stay, exchanges under way finish with the one they began with. */
+  configure(config: Config): Promise<void>
+  /** Keys that another worker has invalidated. */
+  invalidate(keys: readonly string[]): void
+  /** Stops accepting, finishes exchanges, cuts what is left after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void>
+  metrics(): MetricsSnapshot
+}
+
+/** Builds a worker: every service is made here and passed to those who use it. */
+export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  return new Worker(options)
+}
+
+class Worker implements RunningWorker {
+  readonly #options: WorkerOptions
+  readonly #clock = new Clock().start()
+  readonly #wheel = new TimerWheel().start()
+  readonly #tier: MemoryTier
+  readonly #log: AccessLog
+  readonly #recorder: Recorder
+  readonly #certificates: CertificateStore
+  readonly #door: PipelineDoor
+  readonly #pipeline: Pipeline
+  readonly #secure
+  readonly #listeners = new Map<string, FrontListener>()
+  #site: Site
+  #limits: TransportLimits
+  #trusted: BlockList
+  #http2PriorKnowledge: boolean
+  #origins = new Map<Tenant, OriginGroup>()
+
+  constructor(options: WorkerOptions) {
+    const { config, metrics, logger } = options
+    this.#options = options
+    this.#site = compileSite(config)
+    this.#limits = transportLimits(config)
+    this.#trusted = blockList(config.trustedProxies)
+    this.#http2PriorKnowledge = config.http2PriorKnowledge
+    this.#tier = new MemoryTier(config.memory.maxSizeBytes, config.memory.maxObjectBytes)
+    this.#log = new AccessLog(config.logging.access)
+    this.#recorder = new Recorder(metrics, this.#log, this.#clock)
+    this.#certificates = new CertificateStore(
+      {
+        unknownServerName: config.tls.unknownServerName,
+        onError: (err, names) => logger.error({ err, names }, 'a certificate cannot be used'),
+      },
+      certificateEntries(config),
+    )
+    this.#pipeline = new Pipeline(this.#pipelineOptions(config))
+    this.#door = new PipelineDoor(
+      this.#site,
+      this.#tier,
+      this.#clock,
+      this.#pipeline,
+      this.#recorder,
+    )
+    this.#secure = createSecureFront({
+      contextFor: (serverName) => this.#certificates.contextFor(serverName),
+      alpn: ['h2', 'http/1.1'],
+    })
+  }
+
+  async listen(listener: WorkerListener, target: unknown): Promise<void> {
+    const { address, kind, proxyProtocol } = listener
+    const options = this.#listenerOptions(kind === 'https', proxyProtocol)
+    // Either a handle that node:child_process has received or an address: `listen` tells them apart.
+    const front = listen(target as ListenTarget, options)
+    this.#listeners.set(address, front)
+    try {
+      await front.ready
+    } catch (error) {
+      this.#listeners.delete(address)
+      throw error
+    }
+  }
+
+  /** Limits are read for each connection, so that a new configuration holds for the next one. */
+  #listenerOptions(secure: boolean, proxyProtocol: boolean): ListenerOptions {
+    const worker = this
+    const shared = { door: this.#door, clock: this.#clock, wheel: this.#wheel }
+    return {
+      ...shared,
+      secure: secure ? this.#secure : false,
+      get limits() {
+        return worker.#limits
+      },
+      get proxyProtocol() {
+        return proxyProtocol ? { trusted: worker.#trusted } : null
+      },
+      get http2PriorKnowledge() {
+        return worker.#http2PriorKnowledge
+      },
+      http2: (socket, client, initialData) =>
+        serveHttp2(socket, client, { ...shared, limits: this.#limits, initialData }),
+      http1: (socket, client, initialData) =>
+        serveHttp1(socket, client, { ...shared, limits: this.#limits, initialData }),
+    }
+  }
+
+  closeListener(address: string): void {
+    const front = this.#listeners.get(address)
+    if (front === undefined) return
+    this.#listeners.delete(address)
+    // What is connected finishes; a listener taken out of the configuration has as long as a drain.
+    void front.drain(this.#options.config.timeouts.drainMs)
+  }
+
+  async configure(config: Config): Promise<void> {
+    const before = this.#origins
+    this.#origins = new Map()
+    this.#site = compileSite(config)
+    this.#limits = transportLimits(config)
+    this.#trusted = blockList(config.trustedProxies)
+    this.#http2PriorKnowledge = config.http2PriorKnowledge
+    this.#certificates.replaceAll(certificateEntries(config))
+    this.#log.configure(config.logging.access)
+    this.#pipeline.configure(this.#pipelineOptions(config))
+    this.#door.configure(this.#site)
+    for (const group of before.values()) group.close()
+  }
+
+  invalidate(keys: readonly string[]): void {
+    for (const key of keys) this.#pipeline.invalidate(key)
+  }
+
+  async drain(deadlineMs: number): Promise<void> {
+    await Promise.all([...this.#listeners.values()].map((front) => front.drain(deadlineMs)))
+    for (const group of this.#origins.values()) group.close()
+    this.#log.close()
+  }
+
+  metrics(): MetricsSnapshot {
+    const { metrics } = this.#options
+    metrics.set(metrics.series('larder_memory_bytes'), this.#tier.bytes)
+    metrics.set(metrics.series('larder_memory_objects'), this.#tier.count)
+    metrics.set(metrics.series('larder_memory_evictions_total'), this.#tier.evictions)
+    return metrics.snapshot()
+  }
+
+  #pipelineOptions(config: Config): PipelineOptions {
+    const { announceInvalidation } = this.#options
+    return {
+      site: this.#site,
+      tier: this.#tier,
+      clock: this.#clock,
+      pseudonym: pseudonymOf(config),
+      trustedProxies: this.#trusted,
+      maxRequestBodyBytes: config.limits.maxRequestBodyBytes,
+      originsOf: (tenant) => this.#originsOf(tenant),
+      record: (tx, end) => this.#recorder.record(tx, end),
+      countOrigin: (tenant, outcome) => this.#recorder.countOrigin(tenant, outcome),
+      countCollapsed: () => this.#recorder.countCollapsed(),
+      announceInvalidation: (keys) => announceInvalidation?.(keys),
+    }
+  }
+
+  #originsOf(tenant: Tenant): OriginGroup {
+    const known = this.#origins.get(tenant)
+    if (known !== undefined) return known
+    const { origins, originTimeouts, originMaxConnections } = tenant.config
+    const [origin] = origins
+    const group = new UndiciOriginGroup(
+      origin.url,
+      origin.name,
+      originTimeouts,
+      originMaxConnections,
+    )
+    this.#origins.set(tenant, group)
+    return group
+  }
+}
+
+function certificateEntries(config: Config): CertificateEntry[] {
+  const entries: CertificateEntry[] = []
+  for (const { hosts, certificate } of config.tenants) {
+    if (certificate === undefined || certificate.certPem === '') continue
+    const { certPem, keyPem } = certificate
+    entries.push({ names: hosts, certPem, keyPem })
+  }
+  return entries
+}
+
+function blockList(blocks: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const block of blocks) {
+    const [address, prefix] = block.split('/')
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
+    if (prefix === undefined) list.addAddress(address, family)
+    else list.addSubnet(address, Number(prefix), family)
+  }
+  return list
+}
+
+/**
+ * A name in Via that no other proxy has (RFC 9110 §7.6.3), so that a request that comes back is recognised, while one
+ * that passes a second Larder on purpose is not: from the machine and the addresses this one listens on.
+ */
+function pseudonymOf(config: Config): string {
+  const identity = JSON.stringify([hostname(), config.listen])
+  return `larder-${createHash('sha256').update(identity).digest('hex').slice(0, 8)}`
+}
