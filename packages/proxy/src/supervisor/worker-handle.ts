@@ -16,6 +16,12 @@ export interface WorkerExit {
   readonly livedMs: number
 }
 
+/** What a worker tells without being asked. */
+export interface WorkerEvents {
+  onBeat(beat: WorkerBeat): void
+  onInvalidated(keys: readonly string[]): void
+}
+
 interface Waiting {
   resolve(): void
   reject(error: Error): void
@@ -34,16 +40,16 @@ export class WorkerHandle {
   readonly #worker: Worker
   readonly #logger: Logger
   readonly #waiting = new Map<string, Waiting>()
-  readonly #onBeat: (beat: WorkerBeat) => void
+  readonly #events: WorkerEvents
   #watchdog: NodeJS.Timeout
   #isKilled = false
   #hasStarted = false
   #hasEnded = false
   #nextConfigureId = 1
 
-  constructor(slot: number, logger: Logger, onBeat: (beat: WorkerBeat) => void) {
+  constructor(slot: number, logger: Logger, events: WorkerEvents) {
     this.slot = slot
-    this.#onBeat = onBeat
+    this.#events = events
     this.#worker = cluster.fork({ UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '8' })
     this.#logger = logger.child({ slot, workerPid: this.pid })
     this.#watchdog = this.#watch(START_TIMEOUT_MS)
@@ -113,6 +119,11 @@ export class WorkerHandle {
     }
   }
 
+  /** Keys that another worker has invalidated. */
+  invalidate(keys: readonly string[]): void {
+    if (this.#hasStarted) this.#send({ type: 'invalidate', keys })
+  }
+
   /** Stops accepting, finishes what is under way, ends; killed when it is not done in time. */
   async drain(deadlineMs: number): Promise<WorkerExit> {
     this.#send({ type: 'drain', deadlineMs })
@@ -138,7 +149,7 @@ export class WorkerHandle {
       case 'beat':
         this.lastBeat = message
         if (this.#hasStarted) this.#showedLife()
-        this.#onBeat(message)
+        this.#events.onBeat(message)
         break
       case 'started':
         this.#hasStarted = true
@@ -156,6 +167,9 @@ export class WorkerHandle {
         break
       case 'configured':
         this.#settle(`configured ${message.id}`, message.error)
+        break
+      case 'invalidated':
+        this.#events.onInvalidated(message.keys)
         break
       case 'drained':
         break

@@ -17,6 +17,8 @@ export interface SlotSurroundings {
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
   onBeat(workerId: number, beat: WorkerBeat): void
   onGone(workerId: number): void
+  /** The worker of `slot` has invalidated these keys; the others have yet to. */
+  onInvalidated(slot: number, keys: readonly string[]): void
 }
 
 /** One place for a worker, and whoever is in it: starts, watches, replaces. */
@@ -32,6 +34,7 @@ export class WorkerSlot {
   readonly #draining = new Set<WorkerHandle>()
   #retryTimer: NodeJS.Timeout | undefined
   #isStopping = false
+  #hasServed = false
 
   constructor(index: number, surroundings: SlotSurroundings) {
     this.index = index
@@ -121,6 +124,10 @@ export class WorkerSlot {
     await Promise.all(workers.map((worker) => worker.drain(deadlineMs)))
   }
 
+  invalidate(keys: readonly string[]): void {
+    this.#current?.invalidate(keys)
+  }
+
   kill(): void {
     this.#isStopping = true
     clearTimeout(this.#retryTimer)
@@ -129,10 +136,13 @@ export class WorkerSlot {
   }
 
   #fork(): WorkerHandle {
-    const { logger, onBeat, onGone } = this.#surroundings
-    const worker: WorkerHandle = new WorkerHandle(this.index, logger, (beat) => {
-      onBeat(worker.pid, beat)
-      this.#backOff.recovered(performance.now() - worker.startedAt)
+    const { logger, onBeat, onGone, onInvalidated } = this.#surroundings
+    const worker: WorkerHandle = new WorkerHandle(this.index, logger, {
+      onBeat: (beat) => {
+        onBeat(worker.pid, beat)
+        this.#backOff.recovered(performance.now() - worker.startedAt)
+      },
+      onInvalidated: (keys) => onInvalidated(this.index, keys),
     })
     pinToCore(worker.pid, this.index, logger)
     void worker.exited.then(() => onGone(worker.pid))
@@ -143,6 +153,7 @@ export class WorkerSlot {
     try {
       await this.#setUp(worker)
       if (this.#current !== worker || this.#isStopping) return
+      this.#hasServed = true
       this.#state = 'serving'
       this.lastError = undefined
     } catch (error) {
@@ -172,6 +183,11 @@ export class WorkerSlot {
     const exit = await worker.exited
     if (this.#isStopping || this.#current !== worker) return
     this.#current = undefined
+    // A worker that has never served will not do so the next time: whoever called `start` hears why.
+    if (!this.#hasServed) {
+      this.#state = 'stopped'
+      return
+    }
     this.restarts++
     const delayMs = this.#backOff.delayAfterDeathMs(exit.livedMs)
     this.#report(worker, exit, delayMs)
