@@ -246,6 +246,34 @@ t.test(
   },
 )
 
+t.test('interim responses go out ahead of the final one, 101 and late ones do not', async (t) => {
+  const { port, door } = await startServer(t)
+  door.answer = (exchange) => {
+    exchange.inform(103, Fields.from([['link', '</a.css>']]))
+    exchange.inform(101, Fields.from([['upgrade', 'websocket']]))
+    respondText(exchange, 'final')
+    exchange.inform(103, new Fields())
+  }
+  const responses = parseResponses(await exchangeRaw(port, LAST))
+  t.same(
+    responses.map(({ status }) => status),
+    [103, 200],
+  )
+  t.equal(responses[0].fields.get('link'), '</a.css>')
+})
+
+t.test('what follows an aborted exchange in the input is not served', async (t) => {
+  const { port, door } = await startServer(t)
+  door.answer = (exchange) => {
+    exchange.respondStreaming({ status: 200, fields: new Fields() }).write(Buffer.from('part'))
+    exchange.abort()
+  }
+  const client = await RawClient.connect(port)
+  await client.send(GET + GET + GET).until(() => client.closed)
+  t.same(door.requests, ['GET /a'])
+  t.equal(door.ends.length, 1)
+})
+
 t.test('a client that has ended its side still gets its answers', async (t) => {
   const { port, door } = await startServer(t)
   door.answer = (exchange) => setImmediate(() => respondText(exchange, 'late'))

@@ -4,13 +4,15 @@ import { TLSSocket } from 'node:tls'
 import type { Clock } from '../../http/clock.ts'
 import type { ClientFacts, FrontDoor, ReadyAnswer, RequestHead } from '../exchange.ts'
 import type { TransportLimits } from '../limits.ts'
-import { Deadline, type TimerWheel } from '../timer-wheel.ts'
-import { MAX_VOLATILE_BYTES, writeVolatileHttp1 } from '../volatile-fields.ts'
+import type { TimerWheel } from '../timer-wheel.ts'
 import { BodyDecoder } from './body-decoder.ts'
 import { type ExchangeHost, Http1Exchange } from './exchange.ts'
 import { FieldSection } from './field-section.ts'
+import { HeadIntake } from './head-intake.ts'
 import { InputBuffer } from './input-buffer.ts'
 import { Output } from './output.ts'
+import { BODY, IDLE, LINGER, ReadClock } from './read-clock.ts'
+import { writeReadyAnswer } from './ready-answer.ts'
 import { refusal } from './refusal.ts'
 import { type BodyHost, Http1RequestBody } from './request-body.ts'
 import { CHUNKED_BODY, NO_BODY, RequestReader } from './request-reader.ts'
@@ -48,10 +50,7 @@ export function serveHttp1(
 /** Input that may wait while a request is under way; beyond, the socket is not read. Until then its end is noticed. */
 const MAX_WAITING_INPUT_BYTES = 64 * 1024
 /** After our last byte: what the client may still send before we stop listening, so that it can read our answer. */
-const LINGER_MS = 2_000
 const MAX_LINGER_BYTES = 1024 * 1024
-/** RFC 9112 §2.2: empty lines ahead of a request line are old clients' habit. */
-const MAX_EMPTY_LINES = 2
 
 const OPEN = 0
 /** No more requests; what is in the output still leaves. */
@@ -59,18 +58,6 @@ const CLOSING = 1
 /** We have ended our side and wait for the client to end its own. */
 const LINGERING = 2
 const CLOSED = 3
-
-/** What the read deadline stands for. */
-const NOTHING = 0
-const IDLE = 1
-const HEAD = 2
-const BODY = 3
-const LINGER = 4
-
-const END = Buffer.from('\r\n', 'latin1')
-const END_CLOSE = Buffer.from('connection: close\r\n\r\n', 'latin1')
-const END_KEEP_ALIVE = Buffer.from('connection: keep-alive\r\n\r\n', 'latin1')
-const MAX_END_BYTES = 32
 
 const sections = new WeakMap<TransportLimits, FieldSection>()
 
@@ -82,15 +69,14 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   readonly #client: ClientFacts
   readonly #door: FrontDoor
   readonly #limits: TransportLimits
-  readonly #wheel: TimerWheel
   readonly #scheme: 'http' | 'https'
   readonly #section: FieldSection
   readonly #reader: RequestReader
   readonly #view: ReaderView
   readonly #input = new InputBuffer()
-  readonly #readDeadline: Deadline
+  readonly #intake: HeadIntake
+  readonly #readClock: ReadClock
   readonly #advanceSoon: () => void
-  #purpose = NOTHING
   #state = OPEN
   #advancing = false
   #paused = false
@@ -104,14 +90,8 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   /** A request has been read, and nobody has taken it on yet. */
   #unanswered = false
   #requests = 0
-  #emptyLines = 0
-  /** Octets of an incomplete head that have been looked at: it is read again only when another line has come. */
-  #headBytesSeen = 0
   #chunkAt = 0
   #lingeredBytes = 0
-  #bodyWindowBytes = 0
-  #bodyWindowStart = 0
-  #bodyTimeLeftMs = 0
 
   constructor(socket: Duplex, client: ClientFacts, options: Http1Options) {
     const { limits, wheel, initialData } = options
@@ -119,11 +99,11 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     this.#client = client
     this.#door = options.door
     this.#limits = limits
-    this.#wheel = wheel
     this.clock = options.clock
     this.#scheme = client.secure ? 'https' : 'http'
     this.#section = sectionFor(limits)
     this.#reader = new RequestReader(limits, this.#scheme, this.#section)
+    this.#intake = new HeadIntake(this.#reader, limits.maxHeaderBytes)
     this.#view = new ReaderView(this.#reader, this.#scheme)
     this.output = new Output(
       socket,
@@ -132,7 +112,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
       () => this.#onProgress(),
       () => this.destroy(),
     )
-    this.#readDeadline = new Deadline(wheel, () => this.#onReadDeadline())
+    this.#readClock = new ReadClock(limits, wheel, (waitedFor) => this.#onExpired(waitedFor))
     this.#advanceSoon = () => this.#advance()
     // Registered before the socket can flow, so that the order of the bytes is kept.
     if (initialData !== undefined) process.nextTick(() => this.#onData(initialData))
@@ -153,6 +133,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   }
 
   destroy(): void {
+    this.#giveUp()
     this.#socket.destroy()
   }
 
@@ -163,7 +144,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     if (body === null || body.decoder.done) return true
     if (body.sink !== null) return body.decoder.knownRemaining <= this.#input.available
     // Without 100 (Continue) nobody knows whether the client will send the body.
-    if (!whole) return !this.#continueDue
+    if (!whole) return !this.#continueDue || this.#input.available > 0
     this.#discard(body)
     return body.decoder.done
   }
@@ -180,11 +161,20 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
       this.#closeAfterOutput()
       return
     }
+    this.#giveUp()
     // A reset tells even a client that reads until the connection closes. Underneath TLS it must not be used: there,
     // the missing close_notify tells (and Node 26 crashes).
     const socket = this.#socket
     if (socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
     else socket.destroy()
+  }
+
+  /** Until 'close' comes, nothing that is still in the input may be served. */
+  #giveUp(): void {
+    if (this.#state === CLOSED) return
+    this.#state = CLOSING
+    this.#input.clear()
+    this.#readClock.nothing()
   }
 
   #onData(chunk: Buffer): void {
@@ -195,7 +185,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
       return
     }
     this.#input.append(chunk)
-    if (this.#purpose === BODY) this.#bodyWindowBytes += chunk.length
+    this.#readClock.received(chunk.length)
     this.#advance()
   }
 
@@ -228,7 +218,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     const exchange = this.#exchange
     if (exchange !== null) this.#endExchange(exchange, false)
     this.#state = CLOSED
-    this.#readDeadline.release()
+    this.#readClock.release()
     this.output.release()
     this.#input.clear()
     this.onClose?.()
@@ -273,29 +263,15 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   }
 
   #nextRequest(): boolean {
-    const input = this.#input
-    if (!this.#worthReading()) return false
-    while (input.bytes[input.start] === 0x0d && this.#emptyLines < MAX_EMPTY_LINES) {
-      if (input.available < 2) return false
-      if (input.bytes[input.start + 1] !== 0x0a) break
-      input.start += 2
-      this.#emptyLines++
-      if (input.available === 0) return false
-    }
     const reader = this.#reader
-    const next = reader.read(input.bytes, input.start, input.end)
-    if (next === 0 && input.available <= this.#limits.maxHeaderBytes) {
-      this.#headBytesSeen = input.available
+    const taken = this.#intake.take(this.#input)
+    if (taken === 0) return false
+    this.#requests++
+    if (taken < 0) {
+      this.#refuse(reader.status, reader.reason)
       return false
     }
-    this.#requests++
-    this.#headBytesSeen = 0
-    this.#emptyLines = 0
-    if (next === 0) this.#refuse(431, 'the request head is larger than this server takes')
-    else if (next < 0) this.#refuse(reader.status, reader.reason)
-    if (next <= 0) return false
-    this.#disarm()
-    input.start = next
+    this.#readClock.nothing()
     if (reader.bodyLength === NO_BODY && (reader.method === 'GET' || reader.method === 'HEAD')) {
       this.#unanswered = true
       const answer = this.#door.lookUp(this.#view, this.#client)
@@ -309,35 +285,14 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     return true
   }
 
-  /** A head that dribbles in is read again once per line, not once per packet: the cost stays linear. */
-  #worthReading(): boolean {
-    const seen = this.#headBytesSeen
-    const { bytes, start, available } = this.#input
-    if (seen === 0 || available > this.#limits.maxHeaderBytes) return true
-    if (bytes.indexOf(0x0a, start + seen) !== -1) return true
-    this.#headBytesSeen = available
-    return false
-  }
-
-  /** The fast lane: a stored head, the three fields that change, and the body. */
   #answer(answer: ReadyAnswer): void {
     const reader = this.#reader
-    const output = this.output
-    const keepAlive =
-      reader.keepAlive && !this.#draining && this.#requests < this.#limits.maxRequestsPerConnection
-    const head = answer.http1Head
-    output.append(head)
-    const buffer = output.reserve(MAX_VOLATILE_BYTES + MAX_END_BYTES)
-    let at = writeVolatileHttp1(buffer, output.offset, answer, this.clock)
-    const end = !keepAlive ? END_CLOSE : reader.minorVersion === 0 ? END_KEEP_ALIVE : END
-    buffer.set(end, at)
-    at += end.length
-    output.advanceTo(at)
-    let bytes = 0
-    if (answer.body !== null && reader.method !== 'HEAD') {
-      output.append(answer.body)
-      bytes = answer.body.length
-    }
+    const last = this.#draining || this.#requests >= this.#limits.maxRequestsPerConnection
+    const keepAlive = reader.keepAlive && !last
+    const http10 = reader.minorVersion === 0
+    const withBody = reader.method !== 'HEAD'
+    const { output, clock } = this
+    const bytes = writeReadyAnswer(output, answer, clock, keepAlive, http10, withBody)
     this.#door.answered(this.#view, this.#client, answer, bytes, this.#chunkAt)
     if (!keepAlive) this.#closeAfterOutput()
   }
@@ -360,7 +315,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
       const length = bodyLength === CHUNKED_BODY ? undefined : bodyLength
       this.#body = new Http1RequestBody(length, decoder, this)
       this.#continueDue = reader.expectsContinue
-      this.#bodyTimeLeftMs = this.#limits.bodyTimeoutMs
+      this.#readClock.newBody()
     }
     const exchange = new Http1Exchange(
       this,
@@ -391,22 +346,9 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   }
 
   #feed(body: Http1RequestBody): void {
-    const { decoder } = body
-    const input = this.#input
-    while (body.flowing && !decoder.done && input.available > 0) {
-      const before = input.start
-      input.start = decoder.step(input.bytes, before, input.end)
-      if (decoder.broken !== null) {
-        this.#breakBody(400, `the request body: ${decoder.broken}`)
-        return
-      }
-      const { dataStart, dataEnd } = decoder
-      if (dataEnd > dataStart) body.sink?.onChunk(input.bytes.subarray(dataStart, dataEnd))
-      else if (input.start === before) break
-    }
-    if (!body.flowing) return
-    if (decoder.done) body.finish()
-    else if (this.#inputEnded) this.#breakBody(400, 'the request body is cut short')
+    const broken = body.feed(this.#input)
+    if (broken !== null) this.#breakBody(400, `the request body: ${broken}`)
+    else if (body.flowing && this.#inputEnded) this.#breakBody(400, 'the request body is cut short')
   }
 
   #breakBody(status: number, reason: string): void {
@@ -424,15 +366,9 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
 
   /** Reads over the rest of a body that nobody wants, as far as it is here. */
   #discard(body: Http1RequestBody): void {
-    const input = this.#input
-    const { decoder } = body
     body.abandon()
-    while (!decoder.done && decoder.broken === null && input.available > 0) {
-      const before = input.start
-      input.start = decoder.step(input.bytes, before, input.end)
-      if (input.start === before && decoder.dataEnd === 0) break
-    }
-    if (!decoder.done) this.#inputBroken = true
+    body.skip(this.#input)
+    if (!body.decoder.done) this.#inputBroken = true
   }
 
   #endExchange(exchange: Http1Exchange, complete: boolean): void {
@@ -460,7 +396,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     if (this.#state !== OPEN) return
     this.#state = CLOSING
     this.#input.clear()
-    this.#disarm()
+    this.#readClock.nothing()
     if (this.output.empty) this.#linger()
     else {
       this.output.flushSoon()
@@ -472,7 +408,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   #linger(): void {
     this.#state = LINGERING
     this.#socket.end()
-    this.#arm(LINGER, LINGER_MS)
+    this.#readClock.linger()
     this.#regulate()
   }
 
@@ -490,66 +426,24 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
 
   #watch(): void {
     if (this.#state !== OPEN) return
+    const clock = this.#readClock
     if (this.#exchange !== null) {
-      const reading = this.#body?.flowing === true && !this.#body.decoder.done
-      if (!reading) this.#disarm()
-      else if (this.#purpose !== BODY) this.#watchBody()
-    } else if (this.output.full) this.#disarm()
-    else if (this.#input.available > 0 || this.#requests === 0) {
-      if (this.#purpose !== HEAD) this.#arm(HEAD, this.#limits.headerTimeoutMs)
-    } else this.#arm(IDLE, this.#limits.idleTimeoutMs)
+      if (this.#body?.flowing) clock.body()
+      else clock.nothing()
+    } else if (this.output.full) clock.nothing()
+    else if (this.#input.available > 0 || this.#requests === 0) clock.head()
+    else clock.idle()
   }
 
-  #watchBody(): void {
-    this.#bodyWindowBytes = 0
-    this.#bodyWindowStart = this.#wheel.now()
-    this.#arm(BODY, Math.min(this.#limits.bodyRateWindowMs, this.#bodyTimeLeftMs))
-  }
-
-  #arm(purpose: number, ms: number): void {
-    this.#purpose = purpose
-    this.#readDeadline.arm(ms)
-  }
-
-  #disarm(): void {
-    // Only the time in which we were willing to read counts against the client.
-    if (this.#purpose === BODY) this.#spendBodyTime()
-    this.#purpose = NOTHING
-    this.#readDeadline.disarm()
-  }
-
-  #spendBodyTime(): void {
-    this.#bodyTimeLeftMs -= this.#wheel.now() - this.#bodyWindowStart
-  }
-
-  #onReadDeadline(): void {
-    const purpose = this.#purpose
-    if (purpose === BODY) this.#spendBodyTime()
-    this.#purpose = NOTHING
-    switch (purpose) {
-      case IDLE:
-        // A long download from the fast lane is under the write deadline.
-        if (this.output.empty) this.#closeAfterOutput()
-        else this.#watch()
-        break
-      case HEAD:
-        if (this.#input.available === 0 && this.output.empty) this.#closeAfterOutput()
-        else this.#refuse(408, 'the request head took too long')
-        break
-      case BODY:
-        this.#onBodyDeadline()
-        break
-      case LINGER:
-        this.destroy()
-        break
-    }
-  }
-
-  #onBodyDeadline(): void {
-    const { minBodyBytesPerSecond, bodyRateWindowMs } = this.#limits
-    const enough = this.#bodyWindowBytes >= (minBodyBytesPerSecond * bodyRateWindowMs) / 1000
-    if (this.#bodyTimeLeftMs > 0 && enough) this.#watchBody()
-    else this.#guarded(() => this.#breakBody(408, 'the request body came too slowly'))
+  #onExpired(waitedFor: number): void {
+    const silent = this.#input.available === 0 && this.output.empty
+    if (waitedFor === LINGER) this.destroy()
+    else if (waitedFor === BODY) {
+      this.#guarded(() => this.#breakBody(408, 'the request body came too slowly'))
+    } else if (silent) this.#closeAfterOutput()
+    // A long download from the fast lane is under the write deadline.
+    else if (waitedFor === IDLE) this.#watch()
+    else this.#refuse(408, 'the request head took too long')
   }
 
   #guarded(call: () => void): void {

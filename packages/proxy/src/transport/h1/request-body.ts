@@ -1,5 +1,6 @@
 import type { BodySink, RequestBody } from '../exchange.ts'
 import type { BodyDecoder } from './body-decoder.ts'
+import type { InputBuffer } from './input-buffer.ts'
 
 /** What a body needs of its connection. */
 export interface BodyHost {
@@ -49,11 +50,30 @@ export class Http1RequestBody implements RequestBody {
     if (this.sink !== null && !this.closed) this.#host.bodyWanted()
   }
 
-  /** The last octet was handed over. */
-  finish(): void {
-    if (this.closed) return
-    this.closed = true
-    this.sink?.onEnd(this.decoder.trailers)
+  /** Hands on what the input has of it, as long as the sink takes it; returns why the framing is broken, if it is. */
+  feed(input: InputBuffer): string | null {
+    const { decoder } = this
+    while (this.flowing && !decoder.done && this.#step(input)) {
+      const { dataStart, dataEnd } = decoder
+      if (dataEnd > dataStart) this.sink?.onChunk(input.bytes.subarray(dataStart, dataEnd))
+    }
+    if (this.flowing && decoder.done) {
+      this.closed = true
+      this.sink?.onEnd(decoder.trailers)
+    }
+    return this.closed ? null : decoder.broken
+  }
+
+  /** Reads over it, as far as the input has it. */
+  skip(input: InputBuffer): void {
+    while (!this.decoder.done && this.#step(input));
+  }
+
+  /** False for want of input, or when the framing is broken. */
+  #step(input: InputBuffer): boolean {
+    const before = input.start
+    input.start = this.decoder.step(input.bytes, before, input.end)
+    return this.decoder.broken === null && input.start !== before
   }
 
   /** It will never be complete, or nobody wants it any more. */

@@ -94,6 +94,10 @@ export class RequestReader {
     return this.#fields
   }
 
+  refuseTooLarge(): void {
+    this.#refuse(431, 'the request head is larger than this server takes')
+  }
+
   /** Lets go of the input. */
   release(): void {
     this.#bytes = null

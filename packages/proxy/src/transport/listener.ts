@@ -1,0 +1,224 @@
+import { type AddressInfo, type BlockList, createServer, isIPv6, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import type { Clock } from '../http/clock.ts'
+import {
+  ConnectionRegistry,
+  type EngineConnection,
+  type RegisteredConnection,
+} from './connection-registry.ts'
+import type { ClientFacts, FrontDoor } from './exchange.ts'
+import { serveHttp1 } from './h1/connection.ts'
+import type { TransportLimits } from './limits.ts'
+import { type ProxySource, parseProxyHeader } from './proxy-protocol.ts'
+import { Deadline, type TimerWheel } from './timer-wheel.ts'
+import type { SecureFront } from './tls-front.ts'
+
+export type Engine = (socket: Duplex, client: ClientFacts, initialData?: Buffer) => EngineConnection
+
+export interface ListenerOptions {
+  readonly secure: false | SecureFront
+  /** When set, every connection must begin with a PROXY header, and come from one of the trusted addresses. */
+  readonly proxyProtocol: null | { readonly trusted: BlockList }
+  readonly door: FrontDoor
+  readonly limits: TransportLimits
+  readonly clock: Clock
+  readonly wheel: TimerWheel
+  /** Serves connections whose ALPN says h2; the secure front must offer h2 only when it is there. */
+  readonly http2: Engine | null
+  /** Serves all others; the HTTP/1.1 engine unless another is given. */
+  readonly http1?: Engine
+}
+
+/** An address, or a listening handle that was received from another process. */
+export type ListenTarget = { readonly host: string; readonly port: number } | object
+
+export interface FrontListener {
+  /** Settles when connections are accepted, or cannot be. */
+  readonly ready: Promise<AddressInfo>
+  readonly connectionCount: number
+  /** Connections turned away since the start: too many, untrusted, no PROXY header; and failures to accept. */
+  readonly refusedCount: number
+  /** Stops accepting; what is connected stays. */
+  close(): void
+  /** Stops accepting, lets every connection finish, and cuts what is left after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void>
+}
+
+export function listen(target: ListenTarget, options: ListenerOptions): FrontListener {
+  return new Listener(target, options)
+}
+
+const BACKLOG = 4096
+
+class Listener implements FrontListener {
+  readonly ready: Promise<AddressInfo>
+  refusedCount = 0
+  readonly #options: ListenerOptions
+  readonly #registry: ConnectionRegistry
+  readonly #http1: Engine
+  readonly #server = createServer({ allowHalfOpen: true, noDelay: true })
+  #draining = false
+
+  constructor(target: ListenTarget, options: ListenerOptions) {
+    const { door, limits, clock, wheel } = options
+    this.#options = options
+    this.#registry = new ConnectionRegistry(limits.maxConnections, limits.maxConnectionsPerAddress)
+    this.#http1 =
+      options.http1 ??
+      ((socket, client, initialData) =>
+        serveHttp1(socket, client, { door, limits, clock, wheel, initialData }))
+    this.#server.on('connection', (socket: Socket) => this.#accept(socket))
+    this.ready = new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.once('listening', () => {
+        this.#server.off('error', reject)
+        // Out of descriptors, above all: the connection waits in the kernel's queue or is dropped there, we go on.
+        this.#server.on('error', () => this.refusedCount++)
+        const address = this.#server.address()
+        if (typeof address === 'object' && address !== null) resolve(address)
+        else reject(new Error('The listener has no IP address. Give it a TCP socket.'))
+      })
+    })
+    if ('host' in target && 'port' in target) {
+      this.#server.listen({ ...target, reusePort: true, backlog: BACKLOG })
+    } else this.#server.listen(target, BACKLOG)
+  }
+
+  get connectionCount(): number {
+    return this.#registry.size
+  }
+
+  close(): void {
+    if (this.#server.listening) this.#server.close()
+  }
+
+  async drain(deadlineMs: number): Promise<void> {
+    this.#draining = true
+    this.close()
+    const deadline = new Deadline(this.#options.wheel, () => this.#registry.destroy())
+    deadline.arm(deadlineMs)
+    this.#registry.drain()
+    await this.#registry.empty()
+    deadline.release()
+  }
+
+  #accept(socket: Socket): void {
+    const { proxyProtocol } = this.#options
+    const entry = this.#draining ? null : this.#registry.add(() => socket.destroy())
+    if (entry === null) {
+      this.#turnAway(socket)
+      return
+    }
+    // Always followed by 'close'.
+    socket.on('error', () => {})
+    socket.on('close', () => this.#registry.remove(entry))
+    const { remoteAddress } = socket
+    // Gone before we looked.
+    if (remoteAddress === undefined) socket.destroy()
+    else if (proxyProtocol === null) this.#admit(socket, entry, plainFacts(socket, null))
+    else if (isTrusted(proxyProtocol.trusted, remoteAddress)) this.#readProxyHeader(socket, entry)
+    else this.#turnAway(socket)
+  }
+
+  #turnAway(socket: Socket): void {
+    this.refusedCount++
+    socket.on('error', () => {})
+    socket.destroy()
+  }
+
+  #readProxyHeader(socket: Socket, entry: RegisteredConnection): void {
+    const deadline = this.#giveUpAfter(socket, this.#options.limits.headerTimeoutMs)
+    let received = Buffer.alloc(0)
+    const onReadable = () => {
+      const chunk: Buffer | null = socket.read()
+      if (chunk === null) return
+      // Bounded by the longest header: the parser decides by then.
+      received = Buffer.concat([received, chunk])
+      const header = parseProxyHeader(received)
+      if (header.kind === 'more') return
+      deadline.release()
+      socket.off('readable', onReadable)
+      socket.off('end', onEnd)
+      if (header.kind === 'invalid') {
+        this.#turnAway(socket)
+        return
+      }
+      const facts = plainFacts(socket, header.source)
+      const rest = received.subarray(header.length)
+      this.#admit(socket, entry, facts, rest.length === 0 ? undefined : rest)
+    }
+    const onEnd = () => this.#turnAway(socket)
+    socket.on('readable', onReadable)
+    socket.on('end', onEnd)
+  }
+
+  #admit(
+    socket: Socket,
+    entry: RegisteredConnection,
+    client: ClientFacts,
+    initialData?: Buffer,
+  ): void {
+    const { secure } = this.#options
+    if (this.#draining || !this.#registry.countAddress(entry, client.address)) {
+      this.#turnAway(socket)
+      return
+    }
+    if (secure === false) {
+      entry.engine = this.#http1(socket, client, initialData)
+      return
+    }
+    const deadline = this.#giveUpAfter(socket, this.#options.limits.tlsHandshakeTimeoutMs)
+    if (initialData !== undefined) socket.unshift(initialData)
+    secure.handshake(socket, (secured) => {
+      deadline.release()
+      if (this.#draining) secured.destroy()
+      else this.#serveSecured(secured, entry, client)
+    })
+  }
+
+  #serveSecured(secured: TLSSocket, entry: RegisteredConnection, client: ClientFacts): void {
+    const facts: ClientFacts = {
+      ...client,
+      secure: true,
+      // The type says string, false or null, by role and moment; only a name counts.
+      serverName: secured.servername ? secured.servername.toLowerCase() : undefined,
+      tlsVersion: secured.getProtocol() ?? undefined,
+    }
+    entry.destroy = () => secured.destroy()
+    const { http2 } = this.#options
+    const engine = secured.alpnProtocol === 'h2' && http2 !== null ? http2 : this.#http1
+    entry.engine = engine(secured, facts)
+  }
+
+  /** The total time for what comes before HTTP; a client cannot stretch it by sending a little. */
+  #giveUpAfter(socket: Socket, ms: number): Deadline {
+    const deadline = new Deadline(this.#options.wheel, () => socket.destroy())
+    deadline.arm(ms)
+    socket.on('close', () => deadline.release())
+    return deadline
+  }
+}
+
+function plainFacts(socket: Socket, source: ProxySource | null): ClientFacts {
+  const peerAddress = unmapped(socket.remoteAddress ?? '')
+  return {
+    address: source === null ? peerAddress : unmapped(source.address),
+    port: source?.port ?? socket.remotePort ?? 0,
+    peerAddress,
+    localPort: source?.localPort ?? socket.localPort ?? 0,
+    secure: false,
+    serverName: undefined,
+    tlsVersion: undefined,
+  }
+}
+
+/** IPv4 clients of a dual-stack listener come as ::ffff:192.0.2.1; everyone else knows them as 192.0.2.1. */
+function unmapped(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}
+
+function isTrusted(trusted: BlockList, remoteAddress: string): boolean {
+  const address = unmapped(remoteAddress)
+  return trusted.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
+}
