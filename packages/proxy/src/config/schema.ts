@@ -414,7 +414,8 @@ const certificate = Type.Union(
   },
 )
 
-const queryNames = Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 1000 })
+const queryNames = (description: string) =>
+  Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 1000, description })
 
 const cacheRule = Type.Object(
   {
@@ -438,7 +439,15 @@ const cacheRule = Type.Object(
       Type.Union(
         [
           oneOf(['keep', 'ignore', 'sort']),
-          Type.Object({ keep: Type.Optional(queryNames), drop: Type.Optional(queryNames) }, closed),
+          Type.Object(
+            {
+              keep: Type.Optional(queryNames('Only these parameters are part of the cache key.')),
+              drop: Type.Optional(
+                queryNames('All parameters but these are part of the cache key.'),
+              ),
+            },
+            closed,
+          ),
         ],
         {
           default: 'keep',
@@ -581,7 +590,11 @@ export const configSchema = Type.Object(
       Type.String({ description: "Their group; the user's own without it.", restart: true }),
     ),
     watch: Type.Optional(
-      Type.Boolean({ default: false, description: 'Apply this file when it changes.' }),
+      Type.Boolean({
+        default: false,
+        description: 'Apply this file when it changes.',
+        restart: true,
+      }),
     ),
     memory: Type.Optional(memory),
     redis: Type.Optional(redis),

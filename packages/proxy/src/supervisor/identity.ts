@@ -6,9 +6,8 @@ import type { Identity } from './messages.ts'
 export function identityFor(config: Config): Identity | undefined {
   const { user, group } = config
   if (user === undefined && group === undefined) return undefined
-  const uid = user === undefined ? (process.getuid?.() ?? 0) : numericId(['-u', user], 'user', user)
-  const gid =
-    group === undefined ? numericId(['-g', String(user)], 'user', String(user)) : groupId(group)
+  const uid = user === undefined ? (process.getuid?.() ?? 0) : userId('-u', user)
+  const gid = group === undefined ? userId('-g', String(user)) : groupId(group)
   if (process.getuid?.() === uid && process.getgid?.() === gid) return undefined
   if (process.getuid?.() !== 0) {
     throw new Error(
@@ -18,14 +17,14 @@ export function identityFor(config: Config): Identity | undefined {
   return { uid, gid }
 }
 
-function numericId(options: string[], what: string, name: string): number {
+function userId(option: '-u' | '-g', name: string): number {
   try {
     // 'id' asks whatever directory the machine uses; reading /etc/passwd would see local accounts only.
-    const text = execFileSync('id', [...options, '--', name], { encoding: 'utf8', stdio: 'pipe' })
+    const text = execFileSync('id', [option, '--', name], { encoding: 'utf8', stdio: 'pipe' })
     return Number(text.trim())
   } catch {
     throw new Error(
-      `There is no ${what} '${name}' on this machine. Create it: useradd --system ${name}`,
+      `There is no user '${name}' on this machine. Create it: useradd --system ${name}`,
     )
   }
 }

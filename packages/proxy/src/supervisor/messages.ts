@@ -40,6 +40,7 @@ export type ToWorker =
     }
   | { readonly type: 'close-listener'; readonly address: string }
   | { readonly type: 'configure'; readonly id: number; readonly config: Config }
+  | { readonly type: 'invalidate'; readonly keys: readonly string[] }
   | { readonly type: 'drain'; readonly deadlineMs: number }
 
 export type FromWorker =
@@ -49,6 +50,8 @@ export type FromWorker =
   | { readonly type: 'listen-failed'; readonly address: string; readonly message: string }
   | { readonly type: 'configured'; readonly id: number; readonly error: string | undefined }
   | WorkerBeat
+  /** Stored responses that an unsafe request has invalidated (RFC 9111 §4.4), for the other workers. */
+  | { readonly type: 'invalidated'; readonly keys: readonly string[] }
   | { readonly type: 'drained' }
 
 /** Once per second: proof of life, and the numbers. */

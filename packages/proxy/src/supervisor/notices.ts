@@ -22,6 +22,7 @@ export function changesNeedingRestart(before: Config, after: Config): string[] {
     ['workers', (config) => config.workers],
     ['user', (config) => config.user],
     ['group', (config) => config.group],
+    ['watch', (config) => config.watch],
     ['memory', (config) => config.memory],
     ['redis', (config) => config.redis],
     ['disk', (config) => config.disk],

@@ -68,6 +68,9 @@ export class Supervisor {
         if (beat.metrics !== undefined) this.#merge.update(workerId, beat.metrics)
       },
       onGone: (workerId: number) => this.#merge.retire(workerId),
+      onInvalidated: (from: number, keys: readonly string[]) => {
+        for (const slot of this.slots) if (slot.index !== from) slot.invalidate(keys)
+      },
     }
     this.slots = Array.from(
       { length: options.config.workers },

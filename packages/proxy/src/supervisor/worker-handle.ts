@@ -16,6 +16,12 @@ export interface WorkerExit {
   readonly livedMs: number
 }
 
+/** What a worker tells without being asked. */
+export interface WorkerEvents {
+  onBeat(beat: WorkerBeat): void
+  onInvalidated(keys: readonly string[]): void
+}
+
 interface Waiting {
   resolve(): void
   reject(error: Error): void
@@ -34,14 +40,16 @@ export class WorkerHandle {
   readonly #worker: Worker
   readonly #logger: Logger
   readonly #waiting = new Map<string, Waiting>()
-  readonly #onBeat: (beat: WorkerBeat) => void
+  readonly #events: WorkerEvents
   #watchdog: NodeJS.Timeout
   #isKilled = false
+  #hasStarted = false
+  #hasEnded = false
   #nextConfigureId = 1
 
-  constructor(slot: number, logger: Logger, onBeat: (beat: WorkerBeat) => void) {
+  constructor(slot: number, logger: Logger, events: WorkerEvents) {
     this.slot = slot
-    this.#onBeat = onBeat
+    this.#events = events
     this.#worker = cluster.fork({ UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '8' })
     this.#logger = logger.child({ slot, workerPid: this.pid })
     this.#watchdog = this.#watch(START_TIMEOUT_MS)
@@ -50,6 +58,7 @@ export class WorkerHandle {
     this.#worker.on('error', (error) => this.#logger.warn({ err: error }, 'worker channel failed'))
     this.exited = new Promise((resolve) => {
       this.#worker.on('exit', (code, signal) => {
+        this.#hasEnded = true
         clearTimeout(this.#watchdog)
         const reason = signal === null ? `status ${code}` : `signal ${signal}`
         for (const waiting of this.#waiting.values()) {
@@ -110,6 +119,11 @@ export class WorkerHandle {
     }
   }
 
+  /** Keys that another worker has invalidated. */
+  invalidate(keys: readonly string[]): void {
+    if (this.#hasStarted) this.#send({ type: 'invalidate', keys })
+  }
+
   /** Stops accepting, finishes what is under way, ends; killed when it is not done in time. */
   async drain(deadlineMs: number): Promise<WorkerExit> {
     this.#send({ type: 'drain', deadlineMs })
@@ -134,11 +148,12 @@ export class WorkerHandle {
     switch (message.type) {
       case 'beat':
         this.lastBeat = message
-        clearTimeout(this.#watchdog)
-        this.#watchdog = this.#watch(BEAT_TIMEOUT_MS)
-        this.#onBeat(message)
+        if (this.#hasStarted) this.#showedLife()
+        this.#events.onBeat(message)
         break
       case 'started':
+        this.#hasStarted = true
+        this.#showedLife()
         this.#settle('started', undefined)
         break
       case 'start-failed':
@@ -152,6 +167,9 @@ export class WorkerHandle {
         break
       case 'configured':
         this.#settle(`configured ${message.id}`, message.error)
+        break
+      case 'invalidated':
+        this.#events.onInvalidated(message.keys)
         break
       case 'drained':
         break
@@ -172,6 +190,7 @@ export class WorkerHandle {
   }
 
   #wait(key: string): Promise<void> {
+    if (this.#hasEnded) return Promise.reject(new Error('The worker has ended.'))
     return new Promise((resolve, reject) => this.#waiting.set(key, { resolve, reject }))
   }
 
@@ -180,6 +199,11 @@ export class WorkerHandle {
     this.#waiting.delete(key)
     if (error === undefined) waiting?.resolve()
     else waiting?.reject(new Error(error))
+  }
+
+  #showedLife(): void {
+    clearTimeout(this.#watchdog)
+    if (!this.#hasEnded) this.#watchdog = this.#watch(BEAT_TIMEOUT_MS)
   }
 
   #watch(timeoutMs: number): NodeJS.Timeout {

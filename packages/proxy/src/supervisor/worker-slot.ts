@@ -17,6 +17,8 @@ export interface SlotSurroundings {
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
   onBeat(workerId: number, beat: WorkerBeat): void
   onGone(workerId: number): void
+  /** The worker of `slot` has invalidated these keys; the others have yet to. */
+  onInvalidated(slot: number, keys: readonly string[]): void
 }
 
 /** One place for a worker, and whoever is in it: starts, watches, replaces. */
@@ -28,10 +30,11 @@ export class WorkerSlot {
   readonly #surroundings: SlotSurroundings
   readonly #backOff = new BackOff()
   #current: WorkerHandle | undefined
-  /** Predecessors that finish what they have under way. */
+  /** Predecessors that finish what they have under way, and a successor that is not ready yet. */
   readonly #draining = new Set<WorkerHandle>()
   #retryTimer: NodeJS.Timeout | undefined
   #isStopping = false
+  #hasServed = false
 
   constructor(index: number, surroundings: SlotSurroundings) {
     this.index = index
@@ -68,15 +71,23 @@ export class WorkerSlot {
     const old = this.#current
     if (old === undefined || this.#state !== 'serving') return
     const worker = this.#fork()
+    // While it starts, it is one more process to be stopped with the others.
+    this.#draining.add(worker)
     try {
       await this.#setUp(worker)
     } catch (error) {
       worker.kill(undefined)
       throw error
+    } finally {
+      this.#draining.delete(worker)
     }
-    if (this.#current === old) this.#draining.add(old)
+    if (this.#current !== old || this.#isStopping) {
+      // The old one has died meanwhile and has its successor already, or none is wanted any more.
+      worker.kill(undefined)
+      return
+    }
+    this.#draining.add(old)
     this.#current = worker
-    this.#state = 'serving'
     void this.#superviseExit(worker)
     await old.drain(deadlineMs)
     this.#draining.delete(old)
@@ -113,6 +124,10 @@ export class WorkerSlot {
     await Promise.all(workers.map((worker) => worker.drain(deadlineMs)))
   }
 
+  invalidate(keys: readonly string[]): void {
+    this.#current?.invalidate(keys)
+  }
+
   kill(): void {
     this.#isStopping = true
     clearTimeout(this.#retryTimer)
@@ -121,10 +136,13 @@ export class WorkerSlot {
   }
 
   #fork(): WorkerHandle {
-    const { logger, onBeat, onGone } = this.#surroundings
-    const worker: WorkerHandle = new WorkerHandle(this.index, logger, (beat) => {
-      onBeat(worker.pid, beat)
-      this.#backOff.recovered(performance.now() - worker.startedAt)
+    const { logger, onBeat, onGone, onInvalidated } = this.#surroundings
+    const worker: WorkerHandle = new WorkerHandle(this.index, logger, {
+      onBeat: (beat) => {
+        onBeat(worker.pid, beat)
+        this.#backOff.recovered(performance.now() - worker.startedAt)
+      },
+      onInvalidated: (keys) => onInvalidated(this.index, keys),
     })
     pinToCore(worker.pid, this.index, logger)
     void worker.exited.then(() => onGone(worker.pid))
@@ -135,6 +153,7 @@ export class WorkerSlot {
     try {
       await this.#setUp(worker)
       if (this.#current !== worker || this.#isStopping) return
+      this.#hasServed = true
       this.#state = 'serving'
       this.lastError = undefined
     } catch (error) {
@@ -164,6 +183,11 @@ export class WorkerSlot {
     const exit = await worker.exited
     if (this.#isStopping || this.#current !== worker) return
     this.#current = undefined
+    // A worker that has never served will not do so the next time: whoever called `start` hears why.
+    if (!this.#hasServed) {
+      this.#state = 'stopped'
+      return
+    }
     this.restarts++
     const delayMs = this.#backOff.delayAfterDeathMs(exit.livedMs)
     this.#report(worker, exit, delayMs)

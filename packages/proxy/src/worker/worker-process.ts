@@ -14,8 +14,12 @@ let logger = createLogger({ level: 'info' })
 const metrics = new WorkerMetrics()
 let running: RunningWorker | undefined
 let isDraining = false
+const invalidated = new Set<string>()
 
-const eventLoopDelay = monitorEventLoopDelay({ resolution: 20 })
+const INVALIDATION_GATHER_MS = 5
+const MAX_GATHERED_KEYS = 1000
+const LAG_RESOLUTION_MS = 20
+const eventLoopDelay = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS })
 eventLoopDelay.enable()
 setInterval(beat, BEAT_INTERVAL_MS)
 
@@ -52,6 +56,9 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
       return
     case 'configure':
       return configure(message)
+    case 'invalidate':
+      running?.invalidate(message.keys)
+      return
     case 'drain':
       return drain(message.deadlineMs)
   }
@@ -61,7 +68,13 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
   const { config, slot, identity } = message
   logger = createLogger({ level: config.logging.level, bindings: { worker: slot } })
   try {
-    running = await startWorker({ config, slot, metrics, logger })
+    running = await startWorker({
+      config,
+      slot,
+      metrics,
+      logger,
+      announceInvalidation,
+    })
     if (identity !== undefined) {
       process.setgroups?.([identity.gid])
       process.setgid?.(identity.gid)
@@ -103,12 +116,27 @@ async function drain(deadlineMs: number): Promise<void> {
   // Whatever keeps the worker from finishing, it ends.
   setTimeout(() => process.exit(0), deadlineMs).unref()
   await running?.drain(deadlineMs)
+  tellInvalidated()
   beat()
   tell({ type: 'drained' }, () => process.exit(0))
 }
 
+/** Gathered for a moment: a flood of unsafe requests becomes a few messages, not one each. */
+function announceInvalidation(keys: readonly string[]): void {
+  if (invalidated.size === 0) setTimeout(tellInvalidated, INVALIDATION_GATHER_MS)
+  for (const key of keys) invalidated.add(key)
+  if (invalidated.size >= MAX_GATHERED_KEYS) tellInvalidated()
+}
+
+function tellInvalidated(): void {
+  if (invalidated.size === 0) return
+  tell({ type: 'invalidated', keys: [...invalidated] })
+  invalidated.clear()
+}
+
 function beat(): void {
-  const lag = eventLoopDelay.percentile(99) / 1e9
+  // It measures the interval between its own ticks: what exceeds the one it asked for is the delay.
+  const lag = Math.max(0, eventLoopDelay.percentile(99) / 1e9 - LAG_RESOLUTION_MS / 1000)
   eventLoopDelay.reset()
   tell({
     type: 'beat',
