@@ -9,33 +9,26 @@ export interface EngineConnection {
 
 /** The connections of one listener, from accept to close: how many there are, from where, and how to end them. */
 export class ConnectionRegistry {
-  readonly #maxConnections: number
-  readonly #maxPerAddress: number
   readonly #entries = new Set<RegisteredConnection>()
   readonly #perAddress = new Map<string, number>()
   #whenEmpty: (() => void)[] = []
-
-  constructor(maxConnections: number, maxPerAddress: number) {
-    this.#maxConnections = maxConnections
-    this.#maxPerAddress = maxPerAddress
-  }
 
   get size(): number {
     return this.#entries.size
   }
 
   /** null when there are enough; otherwise to be given back through `remove`. */
-  add(destroy: () => void): RegisteredConnection | null {
-    if (this.#entries.size >= this.#maxConnections) return null
+  add(maxConnections: number, destroy: () => void): RegisteredConnection | null {
+    if (this.#entries.size >= maxConnections) return null
     const entry: RegisteredConnection = { destroy, engine: null, address: null }
     this.#entries.add(entry)
     return entry
   }
 
   /** Counts the connection for the client it came from; false when that client has enough of them. */
-  countAddress(entry: RegisteredConnection, address: string): boolean {
+  countAddress(entry: RegisteredConnection, address: string, maxPerAddress: number): boolean {
     const count = (this.#perAddress.get(address) ?? 0) + 1
-    if (count > this.#maxPerAddress) return false
+    if (count > maxPerAddress) return false
     this.#perAddress.set(address, count)
     entry.address = address
     return true

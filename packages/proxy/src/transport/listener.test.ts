@@ -41,7 +41,7 @@ async function start(
   let now = 1
   const wheel = new TimerWheel(() => now)
   const door = new RecordingDoor()
-  const listener = listen(target, {
+  const defaults: ListenerOptions = {
     secure: false,
     proxyProtocol: null,
     door,
@@ -49,8 +49,10 @@ async function start(
     clock: new Clock(),
     wheel,
     http2: null,
-    ...options,
-  })
+  }
+  // Not spread: getters must stay getters.
+  Object.defineProperties(defaults, Object.getOwnPropertyDescriptors(options))
+  const listener = listen(target, defaults)
   const { port } = await listener.ready
   const advance = (ms: number) => {
     for (const until = now + ms; now < until; ) {
@@ -297,6 +299,56 @@ t.test('h2 is preferred and goes to its engine', async (t) => {
   t.equal(String((await once(socket, 'data'))[0]), 'h2 here')
   t.equal(seen[0].serverName, 'a.test')
   socket.destroy()
+})
+
+t.test(
+  'HTTP/2 by prior knowledge is for those that begin with its preface (RFC 9113 §3.3)',
+  async (t) => {
+    const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+    for (const proxyProtocol of [null, { trusted: loopback }]) {
+      const { port, door, advance, listener } = await start(t, {
+        http2PriorKnowledge: true,
+        proxyProtocol,
+        http2(socket, _client, initialData) {
+          socket.end(`h2 got ${initialData?.length}`)
+          return { drain() {}, destroy: () => socket.destroy(), onClose: null }
+        },
+      })
+      const header = proxyProtocol === null ? '' : 'PROXY TCP4 192.0.2.1 198.51.100.7 8080 443\r\n'
+      t.equal(await exchangeRaw(port, `${header}${preface}123`), 'h2 got 27')
+      const slow = await RawClient.connect(port)
+      for (const octet of header + preface) {
+        slow.send(octet)
+        await new Promise(setImmediate)
+      }
+      t.equal(await slow.rest(), 'h2 got 24')
+      for (const method of ['GET', 'POST', 'PRIX', 'PUT']) {
+        const request = header + REQUEST.replace('GET', method)
+        t.equal(parseResponses(await exchangeRaw(port, request))[0].status, 200, method)
+      }
+      t.equal(door.requests.length, 4)
+      const silent = await RawClient.connect(port)
+      silent.send(`${header}PRI * HTTP`)
+      while (listener.connectionCount === 0) await new Promise(setImmediate)
+      advance(DEFAULT_LIMITS.headerTimeoutMs + 200)
+      t.equal(await silent.rest(), '')
+    }
+  },
+)
+
+t.test('limits are those of the moment a connection comes', async (t) => {
+  let maxConnections = 1
+  const { port } = await start(t, {
+    get limits() {
+      return { ...DEFAULT_LIMITS, maxConnections }
+    },
+  })
+  const held = await RawClient.connect(port)
+  await held.send(REQUEST.replace('close', 'x')).receive('no body')
+  t.equal(await exchangeRaw(port, REQUEST), '')
+  maxConnections = 2
+  t.equal(parseResponses(await exchangeRaw(port, REQUEST)).length, 1)
+  held.socket.destroy()
 })
 
 t.test('old versions, weak suites, unknown names and protocols are refused', async (t) => {

@@ -16,6 +16,7 @@ import type { SecureFront } from './tls-front.ts'
 
 export type Engine = (socket: Duplex, client: ClientFacts, initialData?: Buffer) => EngineConnection
 
+/** Read anew for each connection: with getters, a changed configuration holds for the next one. */
 export interface ListenerOptions {
   readonly secure: false | SecureFront
   /** When set, every connection must begin with a PROXY header, and come from one of the trusted addresses. */
@@ -26,6 +27,8 @@ export interface ListenerOptions {
   readonly wheel: TimerWheel
   /** Serves connections whose ALPN says h2; the secure front must offer h2 only when it is there. */
   readonly http2: Engine | null
+  /** Whether a plain connection that begins with the preface of HTTP/2 gets HTTP/2 (RFC 9113 §3.3). */
+  readonly http2PriorKnowledge?: boolean
   /** Serves all others; the HTTP/1.1 engine unless another is given. */
   readonly http1?: Engine
 }
@@ -50,24 +53,27 @@ export function listen(target: ListenTarget, options: ListenerOptions): FrontLis
 }
 
 const BACKLOG = 4096
+const EMPTY = Buffer.alloc(0)
+/** RFC 9113 §3.4 */
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
 class Listener implements FrontListener {
   readonly ready: Promise<AddressInfo>
   refusedCount = 0
   readonly #options: ListenerOptions
-  readonly #registry: ConnectionRegistry
+  readonly #registry = new ConnectionRegistry()
   readonly #http1: Engine
   readonly #server = createServer({ allowHalfOpen: true, noDelay: true })
   #draining = false
 
   constructor(target: ListenTarget, options: ListenerOptions) {
-    const { door, limits, clock, wheel } = options
     this.#options = options
-    this.#registry = new ConnectionRegistry(limits.maxConnections, limits.maxConnectionsPerAddress)
     this.#http1 =
       options.http1 ??
-      ((socket, client, initialData) =>
-        serveHttp1(socket, client, { door, limits, clock, wheel, initialData }))
+      ((socket, client, initialData) => {
+        const { door, limits, clock, wheel } = options
+        return serveHttp1(socket, client, { door, limits, clock, wheel, initialData })
+      })
     this.#server.on('connection', (socket: Socket) => this.#accept(socket))
     this.ready = new Promise((resolve, reject) => {
       this.#server.once('error', reject)
@@ -104,8 +110,10 @@ class Listener implements FrontListener {
   }
 
   #accept(socket: Socket): void {
-    const { proxyProtocol } = this.#options
-    const entry = this.#draining ? null : this.#registry.add(() => socket.destroy())
+    const { proxyProtocol, limits } = this.#options
+    const entry = this.#draining
+      ? null
+      : this.#registry.add(limits.maxConnections, () => socket.destroy())
     if (entry === null) {
       this.#turnAway(socket)
       return
@@ -116,8 +124,9 @@ class Listener implements FrontListener {
     const { remoteAddress } = socket
     // Gone before we looked.
     if (remoteAddress === undefined) socket.destroy()
-    else if (proxyProtocol === null) this.#admit(socket, entry, plainFacts(socket, null))
-    else if (isTrusted(proxyProtocol.trusted, remoteAddress)) this.#readProxyHeader(socket, entry)
+    else if (proxyProtocol === null) {
+      this.#admit(socket, entry, plainFacts(socket, null), EMPTY)
+    } else if (isTrusted(proxyProtocol.trusted, remoteAddress)) this.#readProxyHeader(socket, entry)
     else this.#turnAway(socket)
   }
 
@@ -128,53 +137,84 @@ class Listener implements FrontListener {
   }
 
   #readProxyHeader(socket: Socket, entry: RegisteredConnection): void {
-    const deadline = this.#giveUpAfter(socket, this.#options.limits.headerTimeoutMs)
-    let received = Buffer.alloc(0)
-    const onReadable = () => {
-      const chunk: Buffer | null = socket.read()
-      if (chunk === null) return
+    this.#readAhead(socket, EMPTY, (bytes) => {
       // Bounded by the longest header: the parser decides by then.
-      received = Buffer.concat([received, chunk])
-      const header = parseProxyHeader(received)
-      if (header.kind === 'more') return
-      deadline.release()
-      socket.off('readable', onReadable)
-      socket.off('end', onEnd)
-      if (header.kind === 'invalid') {
-        this.#turnAway(socket)
-        return
+      const header = parseProxyHeader(bytes)
+      if (header.kind === 'more') return false
+      if (header.kind === 'invalid') this.#turnAway(socket)
+      else {
+        const facts = plainFacts(socket, header.source)
+        this.#admit(socket, entry, facts, bytes.subarray(header.length))
       }
-      const facts = plainFacts(socket, header.source)
-      const rest = received.subarray(header.length)
-      this.#admit(socket, entry, facts, rest.length === 0 ? undefined : rest)
-    }
-    const onEnd = () => this.#turnAway(socket)
-    socket.on('readable', onReadable)
-    socket.on('end', onEnd)
+      return true
+    })
   }
 
   #admit(
     socket: Socket,
     entry: RegisteredConnection,
     client: ClientFacts,
-    initialData?: Buffer,
+    initialData: Buffer,
   ): void {
-    const { secure } = this.#options
-    if (this.#draining || !this.#registry.countAddress(entry, client.address)) {
+    const { secure, limits, http2, http2PriorKnowledge } = this.#options
+    const { address } = client
+    if (
+      this.#draining ||
+      !this.#registry.countAddress(entry, address, limits.maxConnectionsPerAddress)
+    ) {
       this.#turnAway(socket)
-      return
+    } else if (secure !== false) this.#secure(secure, socket, entry, client, initialData)
+    else if (http2 !== null && http2PriorKnowledge) {
+      this.#readAhead(socket, initialData, (bytes) => {
+        const same = Math.min(bytes.length, PREFACE.length)
+        const alike = bytes.compare(PREFACE, 0, same, 0, same) === 0
+        if (alike && same < PREFACE.length) return false
+        entry.engine = (alike ? http2 : this.#http1)(socket, client, bytes)
+        return true
+      })
+    } else {
+      entry.engine = this.#http1(socket, client, initialData.length > 0 ? initialData : undefined)
     }
-    if (secure === false) {
-      entry.engine = this.#http1(socket, client, initialData)
-      return
-    }
+  }
+
+  #secure(
+    secure: SecureFront,
+    socket: Socket,
+    entry: RegisteredConnection,
+    client: ClientFacts,
+    initialData: Buffer,
+  ): void {
     const deadline = this.#giveUpAfter(socket, this.#options.limits.tlsHandshakeTimeoutMs)
-    if (initialData !== undefined) socket.unshift(initialData)
+    if (initialData.length > 0) socket.unshift(initialData)
     secure.handshake(socket, (secured) => {
       deadline.release()
       if (this.#draining) secured.destroy()
       else this.#serveSecured(secured, entry, client)
     })
+  }
+
+  /** Collects the first octets until `decide` has seen enough and taken the socket over; cuts it if that takes long. */
+  #readAhead(socket: Socket, initialData: Buffer, decide: (bytes: Buffer) => boolean): void {
+    let received = initialData
+    if (received.length > 0 && decide(received)) return
+    const deadline = this.#giveUpAfter(socket, this.#options.limits.headerTimeoutMs)
+    const onReadable = () => {
+      const chunk: Buffer | null = socket.read()
+      if (chunk === null) return
+      received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
+      // Off first: who takes the socket over listens in another mode.
+      socket.off('readable', onReadable)
+      socket.off('end', onEnd)
+      if (decide(received)) {
+        deadline.release()
+        return
+      }
+      socket.on('readable', onReadable)
+      socket.on('end', onEnd)
+    }
+    const onEnd = () => this.#turnAway(socket)
+    socket.on('readable', onReadable)
+    socket.on('end', onEnd)
   }
 
   #serveSecured(secured: TLSSocket, entry: RegisteredConnection, client: ClientFacts): void {
