@@ -1,6 +1,7 @@
 import { TOKEN_OCTET, VALUE_OCTET } from '../../http/field-syntax.ts'
 import type { Fields } from '../../http/fields.ts'
 import type { FieldSection } from './field-section.ts'
+import { hasLineFeed } from './input-buffer.ts'
 import { CHUNKED_BODY } from './request-reader.ts'
 
 const SIZE_FIRST = 0
@@ -102,7 +103,7 @@ export class BodyDecoder {
   #takeTrailers(bytes: Buffer, at: number, end: number): number {
     const seen = this.#trailerBytesSeen
     const bound = end - at > this.#maxTrailerBytes
-    if (seen > 0 && !bound && bytes.indexOf(0x0a, at + seen) === -1) {
+    if (seen > 0 && !bound && !hasLineFeed(bytes, at + seen, end)) {
       this.#trailerBytesSeen = end - at
       return at
     }

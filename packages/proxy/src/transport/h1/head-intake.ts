@@ -1,4 +1,4 @@
-import type { InputBuffer } from './input-buffer.ts'
+import { hasLineFeed, type InputBuffer } from './input-buffer.ts'
 import type { RequestReader } from './request-reader.ts'
 
 /** RFC 9112 §2.2: empty lines ahead of a request line are old clients' habit. */
@@ -38,7 +38,7 @@ export class HeadIntake {
   #worthReading(input: InputBuffer): boolean {
     const seen = this.#bytesSeen
     if (seen === 0 || input.available > this.#maxBytes) return true
-    if (input.bytes.indexOf(0x0a, input.start + seen) !== -1) return true
+    if (hasLineFeed(input.bytes, input.start + seen, input.end)) return true
     this.#bytesSeen = input.available
     return false
   }

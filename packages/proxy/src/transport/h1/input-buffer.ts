@@ -54,3 +54,9 @@ export class InputBuffer {
     this.#owned = true
   }
 }
+
+/** Whether a line ends within the stretch; not `indexOf`, which would look at the unused rest of the memory as well. */
+export function hasLineFeed(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] === 0x0a) return true
+  return false
+}
