@@ -18,7 +18,7 @@ for (const { name, ageMs, ttlMs, age, ttl } of [
     ageMs: -5000,
     ttlMs: 1,
     age: '0',
-    ttl: '0',
+    ttl: '1',
   },
   {
     name: 'a stale response has a negative ttl (RFC 9211 §2.5)',
