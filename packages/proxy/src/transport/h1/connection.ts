@@ -127,6 +127,9 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
 
   drain(): void {
     this.#draining = true
+    // The first request of a new connection is probably on its way: its head has its own deadline, and the answer
+    // closes the connection. Closing now would lose a request that the client may not send again.
+    if (this.#requests === 0) return
     if (this.#state === OPEN && this.#exchange === null && this.#input.available === 0) {
       this.#closeAfterOutput()
     }
