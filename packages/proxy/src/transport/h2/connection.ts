@@ -6,7 +6,8 @@ import type { TransportLimits } from '../limits.ts'
 import { Deadline, type TimerWheel } from '../timer-wheel.ts'
 import { AbuseBudget } from './abuse-budget.ts'
 import { EarlyPriorities } from './early-priorities.ts'
-import { DEFAULT_WINDOW_BYTES, ERROR, FRAME, MAX_UINT31, writeUint32 } from './frame.ts'
+import { Farewell } from './farewell.ts'
+import { DEFAULT_WINDOW_BYTES, ERROR, FRAME } from './frame.ts'
 import { FrameReader, type FrameSink } from './frame-reader.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
 import { EMPTY_TABLE_UPDATE } from './hpack-encoder.ts'
@@ -14,6 +15,7 @@ import { Output } from './output.ts'
 import type { Priority } from './priority.ts'
 import { receiveFrame } from './receive-frame.ts'
 import type { PendingSection } from './receive-headers.ts'
+import { CONNECTION_WINDOW_BYTES, ReceiveWindow } from './receive-window.ts'
 import { RequestBuilder } from './request-builder.ts'
 import { Scheduler } from './scheduler.ts'
 import { sendQueued } from './send.ts'
@@ -52,15 +54,7 @@ export function serveHttp2(
   return new Connection(socket, client, options)
 }
 
-/** Request content that all streams of a connection may hold unread: bytes. */
-const CONNECTION_WINDOW_BYTES = 1024 * 1024
 const SETTINGS_TIMEOUT_MS = 10_000
-/** From the announcement that we leave to the last id that we serve, if the client does not answer the PING. */
-const DRAIN_NOTICE_MS = 1_000
-/** From our last octet to the cut. */
-const CLOSE_TIMEOUT_MS = 1_000
-const DRAIN_PING = Buffer.from('larder-d', 'latin1')
-
 /**
  * The spine: joins the socket, the frame reader, the rules for each frame (`receive-*.ts`), the streams and the output,
  * and keeps what belongs to the whole connection. Frames made while one chunk is handled go out in one write.
@@ -81,31 +75,26 @@ export class Connection implements Http2Connection, FrameSink {
   readonly scheduler: Scheduler
   readonly windowBlocked: Set<Http2Stream>
   readonly budget: AbuseBudget
+  readonly receiveWindow: ReceiveWindow
+  readonly farewell: Farewell
   pending: PendingSection | null
   /** The client's first SETTINGS came. */
   settingsSeen: boolean
   sendWindowBytes: number
-  receiveWindowBytes: number
-  /** Streams above are not served: lowered by the last GOAWAY. */
-  lastAcceptedId: number
   /** ms on the wheel's clock, read once per chunk or other event. */
   now: number
   /** `performance.now()` of the chunk under way. */
   startedAt: number
   readonly #socket: Duplex
   readonly #wheel: TimerWheel
-  /**
-   * draining: we announced that we leave · leaving: the last id is said · closing: no frame is read any more, what is
-   * in the output goes out · closed: the socket is.
-   */
-  #state: 'open' | 'draining' | 'leaving' | 'closing' | 'closed'
+  #closed: boolean
   #busy: boolean
   #wakeQueued: boolean
   #tableUpdated: boolean
-  #consumedBytes: number
   #requests: number
   #requestsWhenIdle: number
-  #ended: boolean
+  /** Number of the frame with which the head began that `#headDeadline` waits for. */
+  #headUnderWay: number
   readonly #earlyPriorities: EarlyPriorities
   readonly #endings: StreamEndings
   readonly #onCallbackError: (error: unknown) => void
@@ -114,7 +103,6 @@ export class Connection implements Http2Connection, FrameSink {
   readonly #settingsDeadline: Deadline
   readonly #writeDeadline: Deadline
   readonly #watchDeadline: Deadline
-  readonly #closeDeadline: Deadline
 
   constructor(socket: Duplex, client: ClientFacts, options: Http2Options) {
     const { door, limits, clock, wheel, enableConnectProtocol = false } = options
@@ -134,44 +122,36 @@ export class Connection implements Http2Connection, FrameSink {
     this.windowBlocked = new Set()
     this.pending = null
     this.sendWindowBytes = DEFAULT_WINDOW_BYTES
-    this.receiveWindowBytes = CONNECTION_WINDOW_BYTES
-    this.lastAcceptedId = MAX_UINT31
+    this.receiveWindow = new ReceiveWindow(this.output)
+    this.farewell = new Farewell(this, socket, wheel)
     this.now = wheel.now()
     this.startedAt = performance.now()
     this.budget = new AbuseBudget(limits, this.now)
     this.#socket = socket
     this.#wheel = wheel
-    this.#state = 'open'
+    this.#closed = false
     this.#busy = false
     this.#wakeQueued = false
     this.settingsSeen = false
     this.#tableUpdated = false
-    this.#consumedBytes = 0
     this.#requests = 0
     this.#requestsWhenIdle = 0
-    this.#ended = false
+    this.#headUnderWay = 0
     this.#earlyPriorities = new EarlyPriorities()
     this.#endings = new StreamEndings()
     this.#onCallbackError = (error) => this.refused(500, `a callback threw: ${messageOf(error)}`)
     this.#headDeadline = new Deadline(wheel, () => this.#expired(408, 'a head that does not end'))
-    this.#idleDeadline = new Deadline(wheel, () => this.#close(ERROR.none, ''))
+    this.#idleDeadline = new Deadline(wheel, () => this.farewell.close(ERROR.none, ''))
     this.#settingsDeadline = new Deadline(wheel, () =>
       this.#run(() => this.fail(ERROR.settingsTimeout, 'SETTINGS without ACK')),
     )
     this.#writeDeadline = new Deadline(wheel, () => this.destroy())
     this.#watchDeadline = new Deadline(wheel, () => this.#run(() => watchStreams(this)))
-    this.#closeDeadline = new Deadline(wheel, () => this.#closeExpired())
     this.#start(options.initialData, enableConnectProtocol)
   }
 
   drain(): void {
-    if (this.#state !== 'open') return
-    this.#run(() => {
-      this.#state = 'draining'
-      this.#goaway(MAX_UINT31, ERROR.none, '')
-      this.output.frame(FRAME.ping, 0, 0, DRAIN_PING)
-      this.#closeDeadline.arm(DRAIN_NOTICE_MS)
-    })
+    this.farewell.announce()
   }
 
   destroy(): void {
@@ -185,7 +165,7 @@ export class Connection implements Http2Connection, FrameSink {
   }
 
   get ended(): boolean {
-    return this.#ended
+    return this.farewell.ended
   }
 
   frame(buffer: Buffer, type: number, flags: number, streamId: number, start: number, end: number) {
@@ -204,9 +184,9 @@ export class Connection implements Http2Connection, FrameSink {
 
   /** A connection error: GOAWAY, and nothing after it. */
   fail(code: number, reason: string): void {
-    if (this.#ended) return
+    if (this.ended) return
     this.refused(400, reason)
-    this.#close(code, reason)
+    this.farewell.close(code, reason)
   }
 
   /** A stream error that is the client's doing: it counts as a reset, whoever sends it (CVE-2025-8671). */
@@ -218,7 +198,7 @@ export class Connection implements Http2Connection, FrameSink {
   }
 
   resetStream(streamId: number, code: number): void {
-    if (this.#ended) return
+    if (this.ended) return
     this.output.uint32Frame(FRAME.resetStream, streamId, code)
     this.history.noteReset(streamId)
     const stream = this.streams.get(streamId)
@@ -261,7 +241,7 @@ export class Connection implements Http2Connection, FrameSink {
 
   noteRequest(): void {
     this.#requests++
-    if (this.#requests === this.limits.maxRequestsPerConnection) this.#sayLastId()
+    if (this.#requests === this.limits.maxRequestsPerConnection) this.farewell.sayLastId()
   }
 
   addStream(stream: Http2Stream): void {
@@ -273,6 +253,10 @@ export class Connection implements Http2Connection, FrameSink {
   closeStream(stream: Http2Stream): void {
     this.#forget(stream)
     this.#endings.cut(stream)
+  }
+
+  closeStreams(): void {
+    for (const stream of this.streams.values()) this.closeStream(stream)
   }
 
   /** END_STREAM is in the output. */
@@ -298,23 +282,13 @@ export class Connection implements Http2Connection, FrameSink {
   /** Content of a stream was taken by its sink, or was padding. */
   consumed(stream: Http2Stream, bytes: number): void {
     this.giveBack(bytes)
-    if (stream.closed || !stream.remoteOpen || this.#ended) return
-    stream.consumedBytes += bytes
-    if (stream.consumedBytes < DEFAULT_WINDOW_BYTES / 2) return
-    this.output.uint32Frame(FRAME.windowUpdate, stream.id, stream.consumedBytes)
-    stream.receiveWindowBytes += stream.consumedBytes
-    stream.consumedBytes = 0
-    this.wake()
+    if (stream.closed || !stream.remoteOpen || this.ended) return
+    if (this.receiveWindow.giveBackTo(stream, bytes)) this.wake()
   }
 
   /** Content that no stream holds any more. */
   giveBack(bytes: number): void {
-    this.#consumedBytes += bytes
-    if (this.#consumedBytes < CONNECTION_WINDOW_BYTES / 2 || this.#ended) return
-    this.output.uint32Frame(FRAME.windowUpdate, 0, this.#consumedBytes)
-    this.receiveWindowBytes += this.#consumedBytes
-    this.#consumedBytes = 0
-    this.wake()
+    if (!this.ended && this.receiveWindow.giveBack(bytes)) this.wake()
   }
 
   /** The connection window opened. */
@@ -332,11 +306,11 @@ export class Connection implements Http2Connection, FrameSink {
   }
 
   pingAcknowledged(): void {
-    if (this.#state === 'draining') this.#sayLastId()
+    this.farewell.announcementHeard()
   }
 
   clientLeaves(): void {
-    this.#sayLastId()
+    this.farewell.sayLastId()
   }
 
   /**
@@ -358,7 +332,7 @@ export class Connection implements Http2Connection, FrameSink {
 
   /** Something is to be sent or said: at the end of the event under way, or of one of its own. */
   wake(): void {
-    if (this.#busy || this.#wakeQueued || this.#state === 'closed') return
+    if (this.#busy || this.#wakeQueued || this.#closed) return
     this.#wakeQueued = true
     process.nextTick(wakeConnection, this)
   }
@@ -376,7 +350,7 @@ export class Connection implements Http2Connection, FrameSink {
       this.output.frame(FRAME.settings, 0, 0, ourSettings(this.limits, connectProtocol))
       this.output.uint32Frame(FRAME.windowUpdate, 0, CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW_BYTES)
     })
-    this.#headDeadline.arm(this.limits.headerTimeoutMs)
+    this.#watchHead()
     this.#settingsDeadline.arm(SETTINGS_TIMEOUT_MS)
     // Before anything that the socket has to say.
     if (initialData !== undefined) process.nextTick(() => this.#receive(initialData))
@@ -384,11 +358,11 @@ export class Connection implements Http2Connection, FrameSink {
     socket.on('end', () => this.#clientEnded())
     // 'close' follows, and everything that is to be done is done there.
     socket.on('error', nothing)
-    socket.on('close', () => this.#closed())
+    socket.on('close', () => this.#socketClosed())
   }
 
   #receive(chunk: Buffer): void {
-    if (this.#ended) return
+    if (this.ended) return
     this.#run(() => this.reader.feed(chunk))
     this.#watchHead()
     if (this.reader.isHolding) this.#socket.pause()
@@ -399,7 +373,7 @@ export class Connection implements Http2Connection, FrameSink {
    * pipeline is told what ended. What is thrown here is a defect of ours; it costs the connection, not the process.
    */
   #run(event: () => void) {
-    if (this.#state === 'closed') return
+    if (this.#closed) return
     // Inside another event: that one settles it.
     if (this.#busy) return event()
     this.#busy = true
@@ -421,9 +395,9 @@ export class Connection implements Http2Connection, FrameSink {
   #settle(): void {
     do {
       this.#endings.tell(this.#onCallbackError)
-      if (!this.#ended) sendQueued(this)
+      if (!this.ended) sendQueued(this)
     } while (!this.#endings.isEmpty)
-    if (this.#ended) return
+    if (this.ended) return
     if (this.streams.size > 0) {
       this.#idleDeadline.disarm()
       if (!this.#watchDeadline.armed) this.#watchDeadline.arm(watchIntervalMs(this))
@@ -433,13 +407,13 @@ export class Connection implements Http2Connection, FrameSink {
         this.#idleDeadline.arm(this.limits.idleTimeoutMs)
       }
       this.#watchDeadline.disarm()
-      if (this.#state === 'leaving') this.#end()
+      this.farewell.nothingLeft()
     }
   }
 
   #flush(): void {
     if (!this.output.flush()) {
-      if (this.#ended && !this.output.writing) this.#socket.end()
+      if (!this.output.writing) this.farewell.outputEmpty()
       return
     }
     this.#endings.handedOver()
@@ -461,19 +435,26 @@ export class Connection implements Http2Connection, FrameSink {
 
   /** A head under way must end in time, however its octets are spread. Content has limits of its own. */
   #watchHead(): void {
-    const { reader } = this
+    const { reader, pending } = this
     const underWay =
       !this.settingsSeen ||
-      this.pending !== null ||
+      pending !== null ||
       (reader.inFrame && reader.partialType !== FRAME.data)
-    if (!underWay || this.#ended || reader.isHolding) this.#headDeadline.disarm()
-    else if (!this.#headDeadline.armed) this.#headDeadline.arm(this.limits.headerTimeoutMs)
+    if (!underWay || this.ended || reader.isHolding) {
+      this.#headDeadline.disarm()
+      return
+    }
+    // Busy clients have some head under way at the end of every chunk; only one and the same counts as slow.
+    const head = pending === null ? reader.framesRead : pending.frameIndex
+    if (this.#headDeadline.armed && head === this.#headUnderWay) return
+    this.#headUnderWay = head
+    this.#headDeadline.arm(this.limits.headerTimeoutMs)
   }
 
   #expired(status: number, reason: string): void {
     this.#run(() => {
       this.refused(status, reason)
-      this.#close(ERROR.protocol, reason)
+      this.farewell.close(ERROR.protocol, reason)
     })
   }
 
@@ -486,65 +467,20 @@ export class Connection implements Http2Connection, FrameSink {
     stream.release()
   }
 
-  #goaway(lastId: number, code: number, reason: string): void {
-    const payload = Buffer.alloc(8 + reason.length)
-    writeUint32(payload, writeUint32(payload, 0, lastId), code)
-    payload.write(reason, 8, 'latin1')
-    this.output.frame(FRAME.goaway, 0, 0, payload)
-  }
-
-  /** From here on new streams are not ours; the client repeats them elsewhere. */
-  #sayLastId(): void {
-    if (this.#ended || this.#state === 'leaving') return
-    this.#state = 'leaving'
-    this.#closeDeadline.disarm()
-    this.lastAcceptedId = this.history.lastId
-    this.#goaway(this.lastAcceptedId, ERROR.none, '')
-    this.wake()
-  }
-
-  /** GOAWAY with what the client must know, and the end of all streams. */
-  #close(code: number, reason: string): void {
-    if (this.#ended) return
-    this.#goaway(this.history.lastId, code, reason)
-    for (const stream of this.streams.values()) this.closeStream(stream)
-    this.#end()
-    this.wake()
-  }
-
-  /** Nothing is read any more; what is in the output goes out, then the socket ends. */
-  #end(): void {
-    this.#state = 'closing'
-    this.#ended = true
-    this.reader.discard()
-    this.#closeDeadline.arm(CLOSE_TIMEOUT_MS)
-    // What still comes is read and dropped: unread octets would turn our end into a reset, and lose the GOAWAY.
-    this.#socket.resume()
-  }
-
-  #closeExpired(): void {
-    if (this.#state === 'draining') this.#run(() => this.#sayLastId())
-    else if (this.output.writing) this.#closeDeadline.arm(CLOSE_TIMEOUT_MS)
-    else this.destroy()
-  }
-
   /** Nobody reads answers whose connection is half closed, and `node:net` closes the other half by itself. */
   #clientEnded(): void {
-    if (this.#ended) return
-    this.#run(() => {
-      for (const stream of this.streams.values()) this.closeStream(stream)
-      this.#end()
-    })
+    if (this.ended) return
+    this.#run(() => this.farewell.end())
   }
 
-  #closed(): void {
-    if (this.#state === 'closed') return
+  #socketClosed(): void {
+    if (this.#closed) return
     this.#busy = true
-    this.#ended = true
-    for (const stream of this.streams.values()) this.closeStream(stream)
+    this.farewell.release()
+    this.closeStreams()
     this.#endings.lost()
     this.#endings.tell(this.#onCallbackError)
-    this.#state = 'closed'
+    this.#closed = true
     this.reader.discard()
     this.output.discard()
     this.#headDeadline.release()
@@ -552,7 +488,6 @@ export class Connection implements Http2Connection, FrameSink {
     this.#settingsDeadline.release()
     this.#writeDeadline.release()
     this.#watchDeadline.release()
-    this.#closeDeadline.release()
     this.onClose?.()
   }
 }

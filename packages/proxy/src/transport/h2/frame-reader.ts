@@ -22,6 +22,8 @@ const SMALLEST_PARTIAL_BYTES = 256
 
 /** Cuts chunks, as the socket gives them, into frames; a frame that is cut by the end of a chunk waits for its rest. */
 export class FrameReader {
+  /** Frames handed on so far. */
+  framesRead: number
   readonly #sink: FrameSink
   #prefaceBytes: number
   /** A frame whose end has not come; grows with what came, not with what it promises. */
@@ -31,6 +33,7 @@ export class FrameReader {
   #held: Buffer | null
 
   constructor(sink: FrameSink) {
+    this.framesRead = 0
     this.#sink = sink
     this.#prefaceBytes = 0
     this.#partial = null
@@ -98,6 +101,7 @@ export class FrameReader {
       }
       const payload = at + FRAME_HEAD_BYTES
       sink.frame(chunk, chunk[at + 3], chunk[at + 4], readUint31(chunk, at + 5), payload, end)
+      this.framesRead++
       if (sink.ended) return
       at = end
     }
@@ -135,6 +139,7 @@ export class FrameReader {
     this.#partial = null
     this.#partialBytes = 0
     sink.frame(frame, frame[3], frame[4], readUint31(frame, 5), FRAME_HEAD_BYTES, end)
+    this.framesRead++
     return sink.ended ? -1 : at
   }
 

@@ -25,11 +25,20 @@ export class PendingSection {
   readonly streamId: number
   readonly flags: number
   readonly dependsOnItself: boolean
+  /** Which frame of the connection its HEADERS was. */
+  readonly frameIndex: number
   buffer: Buffer
   bytes: number
   continuations: number
 
-  constructor(streamId: number, flags: number, dependsOnItself: boolean, fragment: Buffer) {
+  constructor(
+    streamId: number,
+    flags: number,
+    dependsOnItself: boolean,
+    frameIndex: number,
+    fragment: Buffer,
+  ) {
+    this.frameIndex = frameIndex
     this.streamId = streamId
     this.flags = flags
     this.dependsOnItself = dependsOnItself
@@ -80,6 +89,7 @@ export function receiveHeaders(
     streamId,
     flags,
     dependsOnItself,
+    connection.reader.framesRead,
     buffer.subarray(start, end),
   )
 }
@@ -133,7 +143,7 @@ function receiveSection(
   const endStream = (flags & FLAG.endStream) !== 0
   if (!isRequest) return receiveTrailers(connection, streamId, endStream, dependsOnItself)
   history.open(streamId)
-  if (streamId > connection.lastAcceptedId) {
+  if (streamId > connection.farewell.lastAcceptedId) {
     // After our last GOAWAY: the client repeats the request elsewhere (RFC 9113 §6.8).
     history.noteReset(streamId)
     connection.spendIdleFrame()

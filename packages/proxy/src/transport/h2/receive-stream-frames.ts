@@ -20,8 +20,8 @@ export function receiveData(
     end -= buffer[start++]
     if (start > end) return connection.fail(ERROR.protocol, 'DATA with too much padding')
   }
-  connection.receiveWindowBytes -= length
-  if (connection.receiveWindowBytes < 0) {
+  connection.receiveWindow.leftBytes -= length
+  if (connection.receiveWindow.leftBytes < 0) {
     return connection.fail(ERROR.flowControl, 'more DATA than the connection window')
   }
   const stream = connection.streams.get(streamId)

@@ -62,6 +62,25 @@ t.test('a field section that does not end is cut off (headerTimeoutMs)', async (
   t.equal(await client.goaway(), ERROR.protocol)
 })
 
+t.test('a client that is always in the middle of some head is not slow', async (t) => {
+  const { door, client, server } = await start(t)
+  door.ready.set('/x', readyAnswer(null))
+  const requests = Array.from({ length: 9 }, (_, i) => headers(2 * i + 1, get('/x')))
+  const bytes = Buffer.concat(requests)
+  const size = requests[0].length
+  let sent = 0
+  for (let i = 0; i < 8; i++) {
+    const end = (i + 1) * size + 10
+    client.send(bytes.subarray(sent, end))
+    sent = end
+    await client.response(2 * i + 1)
+    server.moveTo(1000 + (i + 1) * 6000)
+  }
+  t.notOk(client.frames.some(client.ofType(FRAME.goaway)), 'each head came in time')
+  server.moveTo(60_000)
+  t.equal(await client.goaway(), ERROR.protocol, 'but the last does not')
+})
+
 t.test('SETTINGS must be acknowledged in 10 s (§6.5.3)', async (t) => {
   const { client, server } = await start(t, true)
   client.send(CLIENT_PREFACE, settings())
