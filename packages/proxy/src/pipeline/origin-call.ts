@@ -30,6 +30,7 @@ export interface CallHost {
   /** The response could not be stored: requests for the key need not wait for each other for a while. */
   uncacheable(call: OriginCall): void
   countOrigin(tx: Transaction, outcome: string): void
+  countOriginBytes(bytes: number): void
 }
 
 /** Statuses for which stale-if-error speaks (RFC 5861 §4). */
@@ -249,6 +250,7 @@ export class OriginCall implements OriginHandler {
   }
 
   onChunk(chunk: Buffer): void {
+    this.#host.countOriginBytes(chunk.length)
     if (this.#insertion !== null && !this.#insertion.write(chunk)) {
       this.#insertion = null
       this.#end()

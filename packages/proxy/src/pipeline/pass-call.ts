@@ -19,6 +19,7 @@ export interface PassHost {
   /** True when a stored response was used instead. */
   useStale(tx: Transaction, trouble: OriginTrouble): boolean
   countOrigin(tx: Transaction, outcome: string): void
+  countOriginBytes(bytes: number): void
 }
 
 /** One exchange passed to the origin and back, both bodies streaming; it ends with its client. */
@@ -65,6 +66,7 @@ export class PassCall implements OriginHandler {
   }
 
   onChunk(chunk: Buffer): void {
+    this.#host.countOriginBytes(chunk.length)
     if (this.#insertion !== null && !this.#insertion.write(chunk)) this.#insertion = null
     this.#stream?.push(chunk)
   }

@@ -44,6 +44,7 @@ export interface PipelineOptions {
   /** The exchange is over: log and metrics. */
   record(tx: Transaction, end: ExchangeEnd): void
   countOrigin(tenant: Tenant | null, outcome: string): void
+  countOriginBytes(bytes: number): void
   countCollapsed(): void
   /** Keys that an unsafe request has invalidated here, for the other workers. */
   announceInvalidation(keys: readonly string[]): void
@@ -290,6 +291,10 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   countOrigin(tx: Transaction, outcome: string): void {
     this.#options.countOrigin(tx.tenant, outcome)
+  }
+
+  countOriginBytes(bytes: number): void {
+    this.#options.countOriginBytes(bytes)
   }
 
   passed(tx: Transaction, status: number, fields: Fields): Insertion | null {

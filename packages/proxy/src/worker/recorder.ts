@@ -17,6 +17,7 @@ export class Recorder implements HitRecorder {
   readonly #firstByte: number
   readonly #originFirstByte: number
   readonly #collapsed: number
+  readonly #originBytes: number
 
   constructor(metrics: WorkerMetrics, log: AccessLog, clock: Clock) {
     this.#metrics = metrics
@@ -26,6 +27,7 @@ export class Recorder implements HitRecorder {
     this.#duration = metrics.histogram('larder_request_duration_seconds')
     this.#firstByte = metrics.histogram('larder_first_byte_seconds')
     this.#originFirstByte = metrics.histogram('larder_origin_first_byte_seconds')
+    this.#originBytes = metrics.series('larder_origin_bytes_total')
     this.#collapsed = metrics.series('larder_collapsed_requests_total')
   }
 
@@ -121,6 +123,10 @@ export class Recorder implements HitRecorder {
     this.#metrics.increment(
       this.#labelled('larder_origin_requests_total', tenant?.id ?? '', outcome),
     )
+  }
+
+  countOriginBytes(bytes: number): void {
+    this.#metrics.add(this.#originBytes, bytes)
   }
 
   countCollapsed(): void {

@@ -56,6 +56,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   return new Worker(options)
 }
 
+interface OpenListener {
+  readonly front: FrontListener
+  readonly listener: WorkerListener
+}
+
 class Worker implements RunningWorker {
   readonly #options: WorkerOptions
   readonly #clock = new Clock().start()
@@ -68,7 +73,7 @@ class Worker implements RunningWorker {
   readonly #door: PipelineDoor
   readonly #pipeline: Pipeline
   readonly #secure
-  readonly #listeners = new Map<string, FrontListener>()
+  readonly #listeners = new Map<string, OpenListener>()
   #site: Site
   #limits: TransportLimits
   #trusted: BlockList
@@ -111,7 +116,7 @@ class Worker implements RunningWorker {
     const options = this.#listenerOptions(kind === 'https', proxyProtocol)
     // Either a handle that node:child_process has received or an address: `listen` tells them apart.
     const front = listen(target as ListenTarget, options)
-    this.#listeners.set(address, front)
+    this.#listeners.set(address, { front, listener })
     try {
       await front.ready
     } catch (error) {
@@ -144,11 +149,11 @@ class Worker implements RunningWorker {
   }
 
   closeListener(address: string): void {
-    const front = this.#listeners.get(address)
-    if (front === undefined) return
+    const open = this.#listeners.get(address)
+    if (open === undefined) return
     this.#listeners.delete(address)
     // What is connected finishes; a listener taken out of the configuration has as long as a drain.
-    void front.drain(this.#options.config.timeouts.drainMs)
+    void open.front.drain(this.#options.config.timeouts.drainMs)
   }
 
   async configure(config: Config): Promise<void> {
@@ -170,13 +175,20 @@ class Worker implements RunningWorker {
   }
 
   async drain(deadlineMs: number): Promise<void> {
-    await Promise.all([...this.#listeners.values()].map((front) => front.drain(deadlineMs)))
+    await Promise.all([...this.#listeners.values()].map(({ front }) => front.drain(deadlineMs)))
     for (const group of this.#origins.values()) group.close()
     this.#log.close()
   }
 
   metrics(): MetricsSnapshot {
     const { metrics } = this.#options
+    for (const kind of ['http', 'https'] as const) {
+      let connections = 0
+      for (const { front, listener } of this.#listeners.values()) {
+        if (listener.kind === kind) connections += front.connectionCount
+      }
+      metrics.set(metrics.series('larder_connections', kind), connections)
+    }
     metrics.set(metrics.series('larder_memory_bytes'), this.#tier.bytes)
     metrics.set(metrics.series('larder_memory_objects'), this.#tier.count)
     metrics.set(metrics.series('larder_memory_evictions_total'), this.#tier.evictions)
@@ -195,6 +207,7 @@ class Worker implements RunningWorker {
       originsOf: (tenant) => this.#originsOf(tenant),
       record: (tx, end) => this.#recorder.record(tx, end),
       countOrigin: (tenant, outcome) => this.#recorder.countOrigin(tenant, outcome),
+      countOriginBytes: (bytes) => this.#recorder.countOriginBytes(bytes),
       countCollapsed: () => this.#recorder.countCollapsed(),
       announceInvalidation: (keys) => announceInvalidation?.(keys),
     }
