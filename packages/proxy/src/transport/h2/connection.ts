@@ -54,6 +54,8 @@ export function serveHttp2(
   return new Connection(socket, client, options)
 }
 
+/** DATA frames that come late on a stream which we cut: its window in pieces of 1 KiB. */
+const FRAMES_IN_FLIGHT = 64
 const SETTINGS_TIMEOUT_MS = 10_000
 /**
  * The spine: joins the socket, the frame reader, the rules for each frame (`receive-*.ts`), the streams and the output,
@@ -210,6 +212,8 @@ export class Connection implements Http2Connection, FrameSink {
   cutRequest(streamId: number): void {
     this.output.uint32Frame(FRAME.resetStream, streamId, ERROR.none)
     this.history.noteReset(streamId)
+    // A window's worth of content may be on its way, and that is not the client's fault.
+    this.budget.earn(FRAMES_IN_FLIGHT)
   }
 
   /** What the front door, or a callback of the pipeline, threw is a defect; it costs one stream. */

@@ -31,7 +31,8 @@ function isSlowSender(connection: Connection, stream: Http2Stream): boolean {
   if (now - stream.openedAt >= limits.bodyTimeoutMs) return true
   // A DATA frame that is still coming counts as far as it came.
   const received = content.receivedBytes + connection.reader.partialPayloadBytes(FRAME.data)
-  if (!content.isWanted) {
+  // With all of the connection's window in the hands of other streams the client may not send.
+  if (!content.isWanted || connection.receiveWindow.leftBytes <= 0) {
     stream.receiveNotedAt = now
     stream.receiveNotedBytes = received
     return false
