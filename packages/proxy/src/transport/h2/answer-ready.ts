@@ -43,6 +43,7 @@ function writeReady(
   if (body !== null && bytes > 0) {
     at = writeBody(buffer, at, streamId, body)
     connection.sendWindowBytes -= bytes
+    connection.sentBytes += bytes
   }
   output.length = at
 }

@@ -83,6 +83,8 @@ export class Connection implements Http2Connection, FrameSink {
   /** The client's first SETTINGS came. */
   settingsSeen: boolean
   sendWindowBytes: number
+  /** Content of all responses so far. */
+  sentBytes: number
   /** ms on the wheel's clock, read once per chunk or other event. */
   now: number
   /** `performance.now()` of the chunk under way. */
@@ -124,6 +126,7 @@ export class Connection implements Http2Connection, FrameSink {
     this.windowBlocked = new Set()
     this.pending = null
     this.sendWindowBytes = DEFAULT_WINDOW_BYTES
+    this.sentBytes = 0
     this.receiveWindow = new ReceiveWindow(this.output)
     this.farewell = new Farewell(this, socket, wheel)
     this.now = wheel.now()

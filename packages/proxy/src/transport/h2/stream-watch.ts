@@ -47,15 +47,19 @@ function isSlowSender(connection: Connection, stream: Http2Stream): boolean {
 
 /**
  * Windows are the client's to open: what is ready and kept back by one of them for the whole time is stalled by the
- * client. A stream that waits for its turn on a busy socket is not.
+ * client. A stream that waits for its turn is not, be it on a busy socket or on a connection window that others use.
  */
 function isStalledReader(connection: Connection, stream: Http2Stream): boolean {
   const { now, limits } = connection
-  const kept =
-    stream.queuedBytes > 0 && (stream.sendWindowBytes <= 0 || connection.sendWindowBytes <= 0)
-  if (!kept || stream.sentBytes - stream.sendNotedBytes >= MIN_PROGRESS_BYTES) {
+  const keptByStream = stream.queuedBytes > 0 && stream.sendWindowBytes <= 0
+  const keptByConnection = stream.queuedBytes > 0 && connection.sendWindowBytes <= 0
+  const progressBytes = keptByStream
+    ? stream.sentBytes - stream.sendNotedBytes
+    : connection.sentBytes - stream.sendNotedTotalBytes
+  if ((!keptByStream && !keptByConnection) || progressBytes >= MIN_PROGRESS_BYTES) {
     stream.sendNotedAt = now
     stream.sendNotedBytes = stream.sentBytes
+    stream.sendNotedTotalBytes = connection.sentBytes
     return false
   }
   return now - stream.sendNotedAt >= limits.writeTimeoutMs
