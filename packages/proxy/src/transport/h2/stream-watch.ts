@@ -1,3 +1,4 @@
+import type { TransportLimits } from '../limits.ts'
 import type { Connection } from './connection.ts'
 import { ERROR, FRAME } from './frame.ts'
 import type { Http2Stream } from './stream.ts'
@@ -6,8 +7,8 @@ import type { Http2Stream } from './stream.ts'
 const MIN_PROGRESS_BYTES = 1024
 
 /** How often streams are looked at: a part of the shortest limit, so that none is exceeded by more than this part. */
-export function watchIntervalMs(connection: Connection): number {
-  const { bodyRateWindowMs, writeTimeoutMs, bodyTimeoutMs } = connection.limits
+export function watchIntervalMs(limits: TransportLimits): number {
+  const { bodyRateWindowMs, writeTimeoutMs, bodyTimeoutMs } = limits
   return Math.max(100, Math.min(bodyRateWindowMs, writeTimeoutMs, bodyTimeoutMs) / 8)
 }
 
