@@ -56,6 +56,7 @@ export function serveHttp2(
 
 /** DATA frames that come late on a stream which we cut: its window in pieces of 1 KiB. */
 const FRAMES_IN_FLIGHT = 64
+
 /**
  * The spine: joins the socket, the frame reader, the rules for each frame (`receive-*.ts`), the streams and the output,
  * and keeps what belongs to the whole connection. Frames made while one chunk is handled go out in one write.
@@ -183,8 +184,8 @@ export class Connection implements Http2Connection, FrameSink {
   blame(streamId: number, code: number, reason: string, status = 400): void {
     this.refused(status, reason)
     this.resetStream(streamId, code)
-    if (!this.budget.spendReset(this.now))
-      this.fail(ERROR.enhanceYourCalm, 'too many streams reset')
+    if (this.budget.spendReset(this.now)) return
+    this.fail(ERROR.enhanceYourCalm, 'too many streams reset')
   }
 
   resetStream(streamId: number, code: number): void {
@@ -208,10 +209,6 @@ export class Connection implements Http2Connection, FrameSink {
   doorFailed(streamId: number, error: unknown): void {
     this.#onCallbackError(error)
     this.resetStream(streamId, ERROR.internal)
-  }
-
-  callbackFailed(stream: Http2Stream, error: unknown): void {
-    this.doorFailed(stream.id, error)
   }
 
   refused(status: number, reason: string): void {

@@ -107,7 +107,7 @@ export class Http2Stream {
 
   /** A callback threw. */
   failed(error: unknown): void {
-    this.connection.callbackFailed(this, error)
+    this.connection.doorFailed(this.id, error)
   }
 
   /** Lets go of what waits. */
