@@ -1,0 +1,77 @@
+import { crc32 } from 'node:zlib'
+import type { BodyRead } from '../shared-tier.ts'
+import { readExactly } from './disk-files.ts'
+import type { ReadFiles } from './read-files.ts'
+import { BLOCK_BYTES } from './record.ts'
+
+/** Blocks read at a time: 256 KiB. */
+const BLOCKS_PER_READ = 4
+
+export class CorruptRecordError extends Error {}
+
+/** Where a body lies. */
+export interface BodyPlace {
+  readonly segment: number
+  readonly large: boolean
+  readonly offset: number
+  readonly bytes: number
+  readonly checksums: readonly number[]
+}
+
+/** Reads a range of a body block by block; each block is verified before any of it is handed on. */
+export class DiskBodyRead implements BodyRead {
+  readonly #files: ReadFiles
+  readonly #place: BodyPlace
+  readonly #end: number
+  readonly #onCorrupt: () => void
+  #position: number
+  #closed = false
+
+  constructor(
+    files: ReadFiles,
+    place: BodyPlace,
+    first: number,
+    end: number,
+    onCorrupt: () => void,
+  ) {
+    this.#files = files
+    this.#place = place
+    this.#position = first
+    this.#end = Math.min(end, place.bytes)
+    this.#onCorrupt = onCorrupt
+  }
+
+  async next(): Promise<Buffer | null> {
+    if (this.#closed || this.#position >= this.#end) return null
+    const { segment, large, offset, bytes } = this.#place
+    const firstBlock = Math.floor(this.#position / BLOCK_BYTES)
+    const start = firstBlock * BLOCK_BYTES
+    const neededEnd = Math.ceil(this.#end / BLOCK_BYTES) * BLOCK_BYTES
+    const end = Math.min(start + BLOCKS_PER_READ * BLOCK_BYTES, neededEnd, bytes)
+    let read: Buffer
+    try {
+      read = await this.#files.use(segment, large, (fd) =>
+        readExactly(fd, offset + start, end - start),
+      )
+    } catch (cause) {
+      this.#onCorrupt()
+      throw cause
+    }
+    this.#verify(read, firstBlock)
+    const piece = read.subarray(this.#position - start, Math.min(end, this.#end) - start)
+    this.#position += piece.length
+    return piece
+  }
+
+  #verify(read: Buffer, firstBlock: number): void {
+    for (let at = 0, block = firstBlock; at < read.length; at += BLOCK_BYTES, block++) {
+      if (crc32(read.subarray(at, at + BLOCK_BYTES)) === this.#place.checksums[block]) continue
+      this.#onCorrupt()
+      throw new CorruptRecordError(`block ${block} of a stored body is not what was stored`)
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+}

@@ -1,0 +1,116 @@
+import { closeFile, createFile, segmentPath, writeAll } from './disk-files.ts'
+
+interface Pending {
+  readonly buffers: Buffer[]
+  readonly bytes: number
+  readonly resolve: (place: Place) => void
+  readonly reject: (error: Error) => void
+}
+
+export interface Place {
+  readonly segment: number
+  readonly offset: number
+}
+
+/** One write gathers what has come meanwhile, up to this. */
+const MAX_GATHERED_BYTES = 4 * 1024 * 1024
+/** What may wait for the disk; beyond it new responses are not stored. */
+const MAX_WAITING_BYTES = 64 * 1024 * 1024
+
+/**
+ * Appends records to the segment of this process, one write at a time. A record is only known once its write is done;
+ * after a failed write the segment is left behind, since nobody can say what of it is there.
+ */
+export class SegmentWriter {
+  readonly #folder: string
+  readonly #segmentBytes: number
+  readonly #nextSegment: () => number
+  #waiting: Pending[] = []
+  #waitingBytes = 0
+  #writing: Promise<void> | null = null
+  #fd: number | null = null
+  #segment = 0
+  #length = 0
+
+  constructor(folder: string, segmentBytes: number, nextSegment: () => number) {
+    this.#folder = folder
+    this.#segmentBytes = segmentBytes
+    this.#nextSegment = nextSegment
+  }
+
+  get full(): boolean {
+    return this.#waitingBytes > MAX_WAITING_BYTES
+  }
+
+  /** The segment being written; it is not evicted. */
+  get current(): number {
+    return this.#segment
+  }
+
+  /** Settles when the record is with the kernel. */
+  append(buffers: Buffer[]): Promise<Place> {
+    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ buffers, bytes, resolve, reject })
+      this.#waitingBytes += bytes
+      this.#writing ??= this.#write()
+    })
+  }
+
+  async #write(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#takeBatch()
+      try {
+        const fd = await this.#file()
+        const offset = this.#length
+        await writeAll(
+          fd,
+          batch.flatMap(({ buffers }) => buffers),
+          offset,
+        )
+        let at = offset
+        for (const { bytes, resolve } of batch) {
+          resolve({ segment: this.#segment, offset: at })
+          at += bytes
+        }
+        this.#length = at
+        if (at >= this.#segmentBytes) this.#leave()
+      } catch (error) {
+        this.#leave()
+        for (const { reject } of batch) reject(error as Error)
+      } finally {
+        for (const { bytes } of batch) this.#waitingBytes -= bytes
+      }
+    }
+    this.#writing = null
+  }
+
+  #takeBatch(): Pending[] {
+    const batch: Pending[] = []
+    let bytes = 0
+    while (this.#waiting.length > 0 && bytes < MAX_GATHERED_BYTES) {
+      const [next] = this.#waiting.splice(0, 1)
+      batch.push(next)
+      bytes += next.bytes
+    }
+    return batch
+  }
+
+  async #file(): Promise<number> {
+    if (this.#fd !== null) return this.#fd
+    this.#segment = this.#nextSegment()
+    this.#length = 0
+    this.#fd = await createFile(segmentPath(this.#folder, this.#segment))
+    return this.#fd
+  }
+
+  #leave(): void {
+    if (this.#fd !== null) closeFile(this.#fd)
+    this.#fd = null
+  }
+
+  async close(): Promise<void> {
+    await this.#writing
+    this.#leave()
+  }
+}
