@@ -17,6 +17,17 @@ export function checkConfig(written: WrittenConfig, problems: Problems): void {
     if (ways.length !== 1) {
       problems.error('redis', 'Say where Redis is by exactly one of url, cluster and sentinels.')
     }
+    for (const url of [redis.url, ...(redis.cluster ?? []), ...(redis.sentinels ?? [])]) {
+      if (url === undefined) continue
+      if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) {
+        problems.error('redis', `'${url}' is no Redis URL. Write redis://host:6379.`)
+      } else if (new URL(url).password !== '') {
+        problems.error(
+          'redis',
+          'A password does not belong into the text. Use passwordFile or passwordEnv.',
+        )
+      }
+    }
     if (redis.sentinels !== undefined && redis.sentinelName === undefined) {
       problems.error('redis.sentinels', "'sentinelName' is missing: which master do they watch?")
     }

@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib'
+import { BLOCK_BYTES } from '../record.ts'
 import type { BodyRead } from '../shared-tier.ts'
 import { readExactly } from './disk-files.ts'
 import type { ReadFiles } from './read-files.ts'
-import { BLOCK_BYTES } from './record.ts'
 
 /** Blocks read at a time: 256 KiB. */
 const BLOCKS_PER_READ = 4

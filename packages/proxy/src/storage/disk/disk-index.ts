@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
 
@@ -131,11 +130,6 @@ export class DiskIndex {
 }
 
 const NO_ENTRIES = Buffer.alloc(0)
-
-/** 128 bits of SHA-256: no two keys of a cache share them by accident, nor by design. */
-export function hashOf(text: string | Buffer): Buffer {
-  return hash('sha256', text, 'buffer').subarray(0, 16)
-}
 
 function encodeEntries(locations: readonly Location[]): Buffer {
   const bytes = Buffer.allocUnsafe(locations.length * ENTRY_BYTES)

@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib'
+import { BLOCK_BYTES, encodeHead } from '../record.ts'
 import type { Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
 import { closeFile, createFile, largePath, writeAll } from './disk-files.ts'
-import { BLOCK_BYTES, encodeHead } from './record.ts'
 
 /** What is stored so far, as the tier sees it when it is complete. */
 export type Written =

@@ -1,14 +1,15 @@
 import { mkdirSync, unlink } from 'node:fs'
 import { join } from 'node:path'
+import { hashOf } from '../content-hash.ts'
+import { blockChecksums, decodeHead, encodeHead, slotOf } from '../record.ts'
 import type { BodyRead, SharedTier, StoredHandle } from '../shared-tier.ts'
 import type { Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
 import { DiskBodyRead } from './disk-body-read.ts'
 import { largePath, readExactly } from './disk-files.ts'
-import { DiskIndex, hashOf, type Location } from './disk-index.ts'
+import { DiskIndex, type Location } from './disk-index.ts'
 import { DiskInsertion, type InsertionHost, type Written } from './disk-insertion.ts'
 import { ReadFiles } from './read-files.ts'
-import { blockChecksums, decodeHead, encodeHead, slotOf } from './record.ts'
 import { SegmentWriter } from './segment-writer.ts'
 
 export interface DiskTierOptions {

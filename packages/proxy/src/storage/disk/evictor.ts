@@ -1,10 +1,11 @@
 import { readdir, statfs, stat as statOf, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { hashOf } from '../content-hash.ts'
+import { HEAD_BYTES, headLength, inlineBodyBytes, keyHashOf } from '../record.ts'
 import { closeFile, largePath, openFile, readExactly, segmentPath } from './disk-files.ts'
-import { DiskIndex, hashOf, type Location } from './disk-index.ts'
+import { DiskIndex, type Location } from './disk-index.ts'
 import { FOOTER_BYTES } from './disk-insertion.ts'
 import { indexMapBytes, segmentBytesFor } from './disk-tier.ts'
-import { HEAD_BYTES, headLength, inlineBodyBytes, keyHashOf } from './record.ts'
 import { SegmentWriter } from './segment-writer.ts'
 
 export interface EvictorOptions {

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
-import { packMetadata, slotText, unpackMetadata } from '../metadata-codec.ts'
-import type { StoredMetadata } from '../stored-response.ts'
+import { packMetadata, slotText, unpackMetadata } from './metadata-codec.ts'
+import type { StoredMetadata } from './stored-response.ts'
 
 /**
  * One stored response on disk: head, metadata, a checksum per block of the body, body. Everything is covered by a
