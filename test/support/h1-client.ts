@@ -46,7 +46,8 @@ export class Http1Client implements Client {
     exchange.resume = () => void socket.resume()
     this.#open.add(exchange)
     socket.write(requestHead(method, path, `${host}:${this.#port}`, fields, body))
-    if (body !== undefined) socket.write(body)
+    exchange.sendBody = () => void (body !== undefined && socket.write(body))
+    if (spec.holdBody !== true) exchange.sendBody()
     return exchange
   }
 

@@ -2,6 +2,7 @@ import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.
 import { sameVariant, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
+import { endToEnd } from '../http/hop-by-hop.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
@@ -123,7 +124,8 @@ export class OriginCall implements OriginHandler {
   }
 
   onInterim(status: number, fields: Fields): void {
-    for (const tx of this.#waiting) tx.exchange.inform(status, fields)
+    const own = endToEnd(fields)
+    for (const tx of this.#waiting) tx.exchange.inform(status, own)
   }
 
   onHead(status: number, received: Fields, originName: string): void {
