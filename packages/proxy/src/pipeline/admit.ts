@@ -1,14 +1,11 @@
 import { parseAuthority } from '../http/authority.ts'
 import { ProxyError } from '../http/proxy-error.ts'
 import type { Exchange } from '../transport/exchange.ts'
-import { hasLooped } from './forward-fields.ts'
 import type { Site, Tenant } from './site.ts'
 
 /** The tenant that a request is for, or why it is not served. */
-export function admit(exchange: Exchange, site: Site, pseudonym: string): Tenant | ProxyError {
+export function admit(exchange: Exchange, site: Site): Tenant | ProxyError {
   const { request, client } = exchange
-  // RFC 9110 §7.6.3: Via is how a proxy sees that it is asking itself.
-  if (hasLooped(request.fields, pseudonym)) return new ProxyError('LOOP')
   const host = hostOf(request.authority, request.scheme)
   const tenant = site.tenantOf(host)
   if (tenant === undefined) {

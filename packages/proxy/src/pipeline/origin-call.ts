@@ -1,5 +1,5 @@
 import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
-import { sameVariant, variantKey } from '../caching/vary.ts'
+import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import { endToEnd } from '../http/hop-by-hop.ts'
@@ -198,7 +198,9 @@ export class OriginCall implements OriginHandler {
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
     const insertion = this.#mayStore ? this.#host.tier.insert(metadata, this.#completeLength) : null
     if (insertion === null) {
-      return this.#pass(clientFields, false, { reason: this.#mayStore ? 'too-large' : 'purged' })
+      // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
+      const reason = this.#mayStore ? 'too-large' : 'purged'
+      return this.#pass(clientFields, this.#mayStore, { reason })
     }
     this.#metadata = metadata
     this.#insertion = insertion
@@ -217,30 +219,33 @@ export class OriginCall implements OriginHandler {
   }
 
   /**
-   * The answer is for the leader alone. A server error is shown to those who wait with it as well: each asking again by
-   * itself would be a stampede on an origin in trouble.
+   * The answer is not stored. `shareable`: those who wait for it may have it all the same. So it is with a server error,
+   * too: each asking again by itself would be a stampede on an origin in trouble.
    */
   #pass(
     clientFields: Fields,
     shareable: boolean,
     { reason }: { readonly reason: Transaction['outcome']['detail'] },
   ): void {
-    const setsCookie = clientFields.has('set-cookie')
-    if (!shareable && !ABOUT_THE_CLIENT.has(reason)) this.#host.uncacheable(this)
+    const shared = shareable && !clientFields.has('set-cookie')
+    if (reason !== 'status' && !ABOUT_THE_CLIENT.has(reason)) this.#host.uncacheable(this)
     this.#end()
     const length = clientFields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
     const stream = new ResponseStream(this.#requireFetch(), false)
     this.#stream = stream
-    const taken = this.#takeWaiting()
-    const shared = shareable && !setsCookie
-    for (const tx of taken) {
-      if (tx !== this.leader && !shared) continue
+    const variant = variantKey(clientFields.get('vary'), this.asked.requestFields)
+    const others: Transaction[] = []
+    for (const tx of this.#takeWaiting()) {
+      if (tx !== this.leader && !(shared && isOfVariant(tx, variant, clientFields))) {
+        others.push(tx)
+        continue
+      }
       tx.outcome.detail ??= reason
       tx.outcome.forwardStatus = this.#status
       this.#answer(tx, clientFields.clone())
     }
-    if (!shared) for (const tx of taken) if (tx !== this.leader) this.#host.release(tx)
+    for (const tx of others) this.#host.release(tx)
     // An answer without content ends by itself, and leaves its connection fit for the next request.
     if (stream.readerCount === 0 && this.#status !== 204) this.#abandonFetch()
   }
@@ -325,9 +330,7 @@ export class OriginCall implements OriginHandler {
 
   #isFor(tx: Transaction): boolean {
     const metadata = this.#metadata
-    if (metadata === null) return false
-    const { fields } = tx.exchange.request
-    return sameVariant(metadata.variant, variantKey(metadata.fields.get('vary'), fields))
+    return metadata !== null && isOfVariant(tx, metadata.variant, metadata.fields)
   }
 
   #takeWaiting(): Transaction[] {
@@ -351,6 +354,10 @@ export class OriginCall implements OriginHandler {
     this.#ended = true
     this.#host.finished(this)
   }
+}
+
+function isOfVariant(tx: Transaction, variant: VariantKey, response: Fields): boolean {
+  return sameVariant(variant, variantKey(response.get('vary'), tx.exchange.request.fields))
 }
 
 function raise(): never {

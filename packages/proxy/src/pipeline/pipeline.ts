@@ -20,7 +20,7 @@ import { admit } from './admit.ts'
 import { answerError, answerStored, answerStoredPart, respond } from './answer.ts'
 import { cacheKey, keyExtra, targetByRule } from './cache-key.ts'
 import { type Found, findStored } from './find-stored.ts'
-import { forwardFields } from './forward-fields.ts'
+import { forwardFields, hasLooped } from './forward-fields.ts'
 import { type Invalidator, invalidateAfter } from './invalidate-after.ts'
 import { limitBody } from './limit-body.ts'
 import { type CallHost, OriginCall } from './origin-call.ts'
@@ -89,7 +89,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   #serve(tx: Transaction): void {
     const { exchange } = tx
     const { request } = exchange
-    const admitted = admit(exchange, this.#options.site, this.#options.pseudonym)
+    const admitted = admit(exchange, this.#options.site)
     if (admitted instanceof ProxyError) return this.fail(tx, admitted)
     tx.tenant = admitted
     const maxBytes = this.#options.maxRequestBodyBytes
@@ -157,6 +157,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     }
     tx.outcome.forwarded = reason
     if (tx.exchange.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
+    if (this.#refusesLoop(tx)) return
     const plan = planFetch(tx, found, tx.released > MAX_RELEASES, now)
     // Nobody waits for an answer that is likely to be for one client, or that must be newer than the request.
     const alone =
@@ -214,6 +215,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #pass(tx: Transaction, reason: ForwardReason, fallback: StoredResponse | null): void {
     tx.outcome.forwarded = reason
+    if (this.#refusesLoop(tx)) return
     tx.fallback = fallback
     const { request, body } = tx.exchange
     const limited = limitBody(body, this.#options.maxRequestBodyBytes, (maxBytes) =>
@@ -226,6 +228,13 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       fields,
       body: limited,
     })
+  }
+
+  /** RFC 9110 §7.6.3: Via is how a proxy sees that it is asking itself. What is stored may be answered all the same. */
+  #refusesLoop(tx: Transaction): boolean {
+    if (!hasLooped(tx.exchange.request.fields, this.#options.pseudonym)) return false
+    this.fail(tx, new ProxyError('LOOP'))
+    return true
   }
 
   #forwardedFields(tx: Transaction, forCache: boolean): Fields {

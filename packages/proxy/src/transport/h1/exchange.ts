@@ -167,7 +167,8 @@ export class Http1Exchange implements Exchange, ResponseWriter {
     const { fields } = head
     const status = finalStatus(head.status)
     const http10 = this.request.httpVersion === '1.0'
-    let lines = statusLine(status) + fieldLines(fields)
+    // Framing first: a stored head (`encodeHttp1Head`) has it there, and Age and Cache-Status at its end.
+    let lines = statusLine(status)
     const declared = parseContentLength(fields.get('content-length') ?? '')
     const isHead = this.request.method === 'HEAD'
     if (isHead || status === 204 || status === 304) {
@@ -191,6 +192,7 @@ export class Http1Exchange implements Exchange, ResponseWriter {
         lines += 'transfer-encoding: chunked\r\n'
       }
     }
+    lines += fieldLines(fields)
     if (!fields.has('date')) lines += fieldLine('date', this.#host.clock.date)
     // Asked in any case: the host uses the occasion to clear the request body away.
     this.keepAlive = this.#host.mayPersist(whole) && this.keepAlive

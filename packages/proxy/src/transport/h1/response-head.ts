@@ -22,7 +22,7 @@ export function statusLine(status: number): string {
 export function encodeHttp1Head(status: number, fields: Fields): Buffer {
   const length = fields.get('content-length')
   const framing = length === undefined ? '' : fieldLine('content-length', length)
-  return Buffer.from(statusLine(status) + fieldLines(fields) + framing, 'latin1')
+  return Buffer.from(statusLine(status) + framing + fieldLines(fields), 'latin1')
 }
 
 /** The end-to-end fields as lines. */

@@ -47,7 +47,8 @@ export class AbuseBudget {
     return this.#idleFrames >= 0
   }
 
-  earn(): void {
-    if (this.#idleFrames < MAX_IDLE_FRAMES) this.#idleFrames += IDLE_FRAMES_PER_WORK
+  /** Work was done, around which that many idle frames are nothing strange. */
+  earn(idleFrames: number = IDLE_FRAMES_PER_WORK): void {
+    if (this.#idleFrames < MAX_IDLE_FRAMES) this.#idleFrames += idleFrames
   }
 }

@@ -3,8 +3,9 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '../../http/clock.ts'
 import type { ClientFacts, FrontDoor } from '../exchange.ts'
 import type { TransportLimits } from '../limits.ts'
-import { Deadline, type TimerWheel } from '../timer-wheel.ts'
+import type { TimerWheel } from '../timer-wheel.ts'
 import { AbuseBudget } from './abuse-budget.ts'
+import { ConnectionDeadlines } from './connection-deadlines.ts'
 import { EarlyPriorities } from './early-priorities.ts'
 import { Farewell } from './farewell.ts'
 import { DEFAULT_WINDOW_BYTES, ERROR, FRAME } from './frame.ts'
@@ -23,7 +24,6 @@ import { ourSettings, PeerSettings } from './settings.ts'
 import type { Http2Stream } from './stream.ts'
 import { StreamEndings } from './stream-endings.ts'
 import { StreamHistory } from './stream-history.ts'
-import { watchIntervalMs, watchStreams } from './stream-watch.ts'
 
 export interface Http2Options {
   readonly door: FrontDoor
@@ -54,7 +54,9 @@ export function serveHttp2(
   return new Connection(socket, client, options)
 }
 
-const SETTINGS_TIMEOUT_MS = 10_000
+/** DATA frames that come late on a stream which we cut: its window in pieces of 1 KiB. */
+const FRAMES_IN_FLIGHT = 64
+
 /**
  * The spine: joins the socket, the frame reader, the rules for each frame (`receive-*.ts`), the streams and the output,
  * and keeps what belongs to the whole connection. Frames made while one chunk is handled go out in one write.
@@ -80,7 +82,11 @@ export class Connection implements Http2Connection, FrameSink {
   pending: PendingSection | null
   /** The client's first SETTINGS came. */
   settingsSeen: boolean
+  /** Requests so far, whatever became of them. */
+  requests: number
   sendWindowBytes: number
+  /** Content of all responses so far. */
+  sentBytes: number
   /** ms on the wheel's clock, read once per chunk or other event. */
   now: number
   /** `performance.now()` of the chunk under way. */
@@ -91,18 +97,10 @@ export class Connection implements Http2Connection, FrameSink {
   #busy: boolean
   #wakeQueued: boolean
   #tableUpdated: boolean
-  #requests: number
-  #requestsWhenIdle: number
-  /** Number of the frame with which the head began that `#headDeadline` waits for. */
-  #headUnderWay: number
   readonly #earlyPriorities: EarlyPriorities
   readonly #endings: StreamEndings
   readonly #onCallbackError: (error: unknown) => void
-  readonly #headDeadline: Deadline
-  readonly #idleDeadline: Deadline
-  readonly #settingsDeadline: Deadline
-  readonly #writeDeadline: Deadline
-  readonly #watchDeadline: Deadline
+  readonly #deadlines: ConnectionDeadlines
 
   constructor(socket: Duplex, client: ClientFacts, options: Http2Options) {
     const { door, limits, clock, wheel, enableConnectProtocol = false } = options
@@ -122,6 +120,7 @@ export class Connection implements Http2Connection, FrameSink {
     this.windowBlocked = new Set()
     this.pending = null
     this.sendWindowBytes = DEFAULT_WINDOW_BYTES
+    this.sentBytes = 0
     this.receiveWindow = new ReceiveWindow(this.output)
     this.farewell = new Farewell(this, socket, wheel)
     this.now = wheel.now()
@@ -134,19 +133,11 @@ export class Connection implements Http2Connection, FrameSink {
     this.#wakeQueued = false
     this.settingsSeen = false
     this.#tableUpdated = false
-    this.#requests = 0
-    this.#requestsWhenIdle = 0
-    this.#headUnderWay = 0
+    this.requests = 0
     this.#earlyPriorities = new EarlyPriorities()
     this.#endings = new StreamEndings()
     this.#onCallbackError = (error) => this.refused(500, `a callback threw: ${messageOf(error)}`)
-    this.#headDeadline = new Deadline(wheel, () => this.#expired(408, 'a head that does not end'))
-    this.#idleDeadline = new Deadline(wheel, () => this.farewell.close(ERROR.none, ''))
-    this.#settingsDeadline = new Deadline(wheel, () =>
-      this.#run(() => this.fail(ERROR.settingsTimeout, 'SETTINGS without ACK')),
-    )
-    this.#writeDeadline = new Deadline(wheel, () => this.destroy())
-    this.#watchDeadline = new Deadline(wheel, () => this.#run(() => watchStreams(this)))
+    this.#deadlines = new ConnectionDeadlines(this, wheel)
     this.#start(options.initialData, enableConnectProtocol)
   }
 
@@ -183,9 +174,9 @@ export class Connection implements Http2Connection, FrameSink {
   // Errors (RFC 9113 §5.4).
 
   /** A connection error: GOAWAY, and nothing after it. */
-  fail(code: number, reason: string): void {
+  fail(code: number, reason: string, status = 400): void {
     if (this.ended) return
-    this.refused(400, reason)
+    this.refused(status, reason)
     this.farewell.close(code, reason)
   }
 
@@ -193,8 +184,8 @@ export class Connection implements Http2Connection, FrameSink {
   blame(streamId: number, code: number, reason: string, status = 400): void {
     this.refused(status, reason)
     this.resetStream(streamId, code)
-    if (!this.budget.spendReset(this.now))
-      this.fail(ERROR.enhanceYourCalm, 'too many streams reset')
+    if (this.budget.spendReset(this.now)) return
+    this.fail(ERROR.enhanceYourCalm, 'too many streams reset')
   }
 
   resetStream(streamId: number, code: number): void {
@@ -210,16 +201,14 @@ export class Connection implements Http2Connection, FrameSink {
   cutRequest(streamId: number): void {
     this.output.uint32Frame(FRAME.resetStream, streamId, ERROR.none)
     this.history.noteReset(streamId)
+    // A window's worth of content may be on its way, and that is not the client's fault.
+    this.budget.earn(FRAMES_IN_FLIGHT)
   }
 
   /** What the front door, or a callback of the pipeline, threw is a defect; it costs one stream. */
   doorFailed(streamId: number, error: unknown): void {
     this.#onCallbackError(error)
     this.resetStream(streamId, ERROR.internal)
-  }
-
-  callbackFailed(stream: Http2Stream, error: unknown): void {
-    this.doorFailed(stream.id, error)
   }
 
   refused(status: number, reason: string): void {
@@ -240,13 +229,12 @@ export class Connection implements Http2Connection, FrameSink {
   // Streams.
 
   noteRequest(): void {
-    this.#requests++
-    if (this.#requests === this.limits.maxRequestsPerConnection) this.farewell.sayLastId()
+    this.requests++
+    if (this.requests === this.limits.maxRequestsPerConnection) this.farewell.sayLastId()
   }
 
   addStream(stream: Http2Stream): void {
     this.streams.set(stream.id, stream)
-    if (!this.#watchDeadline.armed) this.#watchDeadline.arm(watchIntervalMs(this))
   }
 
   /** The client reset it, or we did: the pipeline hears of it before this event is over. */
@@ -301,8 +289,7 @@ export class Connection implements Http2Connection, FrameSink {
   // Connection-wide answers.
 
   settingsAcknowledged(): void {
-    if (!this.#settingsDeadline.armed) this.spendIdleFrame()
-    this.#settingsDeadline.disarm()
+    if (!this.#deadlines.settingsAcknowledged()) this.spendIdleFrame()
   }
 
   pingAcknowledged(): void {
@@ -340,18 +327,17 @@ export class Connection implements Http2Connection, FrameSink {
   /** @internal */
   awake(): void {
     this.#wakeQueued = false
-    this.#run(nothing)
+    this.run(nothing)
   }
 
   #start(initialData: Buffer | undefined, connectProtocol: boolean): void {
     const socket = this.#socket
     if (socket instanceof Socket) socket.setNoDelay(true)
-    this.#run(() => {
+    this.run(() => {
       this.output.frame(FRAME.settings, 0, 0, ourSettings(this.limits, connectProtocol))
       this.output.uint32Frame(FRAME.windowUpdate, 0, CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW_BYTES)
     })
-    this.#watchHead()
-    this.#settingsDeadline.arm(SETTINGS_TIMEOUT_MS)
+    this.#deadlines.watchHead()
     // Before anything that the socket has to say.
     if (initialData !== undefined) process.nextTick(() => this.#receive(initialData))
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
@@ -363,16 +349,16 @@ export class Connection implements Http2Connection, FrameSink {
 
   #receive(chunk: Buffer): void {
     if (this.ended) return
-    this.#run(() => this.reader.feed(chunk))
-    this.#watchHead()
+    this.run(() => this.reader.feed(chunk))
+    this.#deadlines.watchHead()
     if (this.reader.isHolding) this.#socket.pause()
   }
 
   /**
-   * Everything that happens on a connection happens in here: afterwards what it left to be sent is sent, and the
+   * @internal Everything that happens on a connection happens in here: afterwards what it left to be sent is sent, and the
    * pipeline is told what ended. What is thrown here is a defect of ours; it costs the connection, not the process.
    */
-  #run(event: () => void) {
+  run(event: () => void) {
     if (this.#closed) return
     // Inside another event: that one settles it.
     if (this.#busy) return event()
@@ -398,17 +384,8 @@ export class Connection implements Http2Connection, FrameSink {
       if (!this.ended) sendQueued(this)
     } while (!this.#endings.isEmpty)
     if (this.ended) return
-    if (this.streams.size > 0) {
-      this.#idleDeadline.disarm()
-      if (!this.#watchDeadline.armed) this.#watchDeadline.arm(watchIntervalMs(this))
-    } else {
-      if (!this.#idleDeadline.armed || this.#requests !== this.#requestsWhenIdle) {
-        this.#requestsWhenIdle = this.#requests
-        this.#idleDeadline.arm(this.limits.idleTimeoutMs)
-      }
-      this.#watchDeadline.disarm()
-      this.farewell.nothingLeft()
-    }
+    this.#deadlines.watchStreams()
+    if (this.streams.size === 0) this.farewell.nothingLeft()
   }
 
   #flush(): void {
@@ -417,45 +394,20 @@ export class Connection implements Http2Connection, FrameSink {
       return
     }
     this.#endings.handedOver()
-    this.#writeDeadline.arm(this.limits.writeTimeoutMs)
+    this.#deadlines.writeBegins()
   }
 
   /** The socket took what `flush` gave it, or failed. */
   #taken(error: Error | null): void {
-    this.#writeDeadline.disarm()
+    this.#deadlines.writeEnds()
     // Its 'close' comes, and finds what was not taken.
     if (error !== null) return
     this.#endings.taken()
     const resuming = this.reader.isHolding && this.mayReceive
-    this.#run(resuming ? () => this.reader.resume() : nothing)
+    this.run(resuming ? () => this.reader.resume() : nothing)
     if (!resuming) return
-    this.#watchHead()
+    this.#deadlines.watchHead()
     if (!this.reader.isHolding) this.#socket.resume()
-  }
-
-  /** A head under way must end in time, however its octets are spread. Content has limits of its own. */
-  #watchHead(): void {
-    const { reader, pending } = this
-    const underWay =
-      !this.settingsSeen ||
-      pending !== null ||
-      (reader.inFrame && reader.partialType !== FRAME.data)
-    if (!underWay || this.ended || reader.isHolding) {
-      this.#headDeadline.disarm()
-      return
-    }
-    // Busy clients have some head under way at the end of every chunk; only one and the same counts as slow.
-    const head = pending === null ? reader.framesRead : pending.frameIndex
-    if (this.#headDeadline.armed && head === this.#headUnderWay) return
-    this.#headUnderWay = head
-    this.#headDeadline.arm(this.limits.headerTimeoutMs)
-  }
-
-  #expired(status: number, reason: string): void {
-    this.#run(() => {
-      this.refused(status, reason)
-      this.farewell.close(ERROR.protocol, reason)
-    })
   }
 
   #forget(stream: Http2Stream): void {
@@ -470,7 +422,7 @@ export class Connection implements Http2Connection, FrameSink {
   /** Nobody reads answers whose connection is half closed, and `node:net` closes the other half by itself. */
   #clientEnded(): void {
     if (this.ended) return
-    this.#run(() => this.farewell.end())
+    this.run(() => this.farewell.end())
   }
 
   #socketClosed(): void {
@@ -483,11 +435,7 @@ export class Connection implements Http2Connection, FrameSink {
     this.#closed = true
     this.reader.discard()
     this.output.discard()
-    this.#headDeadline.release()
-    this.#idleDeadline.release()
-    this.#settingsDeadline.release()
-    this.#writeDeadline.release()
-    this.#watchDeadline.release()
+    this.#deadlines.release()
     this.onClose?.()
   }
 }

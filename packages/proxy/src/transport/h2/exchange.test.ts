@@ -115,6 +115,18 @@ t.test('pause() stops the flow and resume() starts it again (§5.2)', async (t) 
   )
 })
 
+t.test('content that waits is kept as it came, however it was cut', async (t) => {
+  const { door, client } = await start(t)
+  door.onExchange = () => {}
+  client.send(headers(1, request('POST', '/'), false))
+  const sizes = [1, 2, 4000, 93, 1, 5000, 1, 16_000, 3, 4095, 1, 1, 8000]
+  const pieces = sizes.map((size, i) => Buffer.alloc(size, i + 1))
+  for (const [i, piece] of pieces.entries()) client.send(data(1, piece, i === sizes.length - 1))
+  await client.roundTrip()
+  const { body } = await readBody(door.seen[0].exchange)
+  t.ok(body.equals(Buffer.concat(pieces)))
+})
+
 t.test('uploads of all streams go on when one of them is not consumed', async (t) => {
   const { door, client } = await start(t)
   door.onExchange = async (exchange) => {
@@ -216,6 +228,21 @@ for (const [name, respond, expected] of [
     t.equal((await door.seen[0].closed).complete, true)
   })
 }
+
+t.test('a streamed response to HEAD ends with its head', async (t) => {
+  const { door, client } = await start(t)
+  door.onExchange = (exchange) => {
+    const writer = exchange.respondStreaming(head(200, 'content-length', '6'))
+    setImmediate(() => {
+      writer.write(Buffer.from('abcdef'))
+      writer.end()
+    })
+  }
+  client.send(headers(1, request('HEAD', '/')), headers(3, request('HEAD', '/')))
+  t.equal((await client.response(1)).status, 200)
+  await client.response(3)
+  t.notOk(client.frames.some(client.ofType(FRAME.data)))
+})
 
 t.test('content short of Content-Length is never taken for whole (§8.1.1)', async (t) => {
   const { door, client } = await start(t)

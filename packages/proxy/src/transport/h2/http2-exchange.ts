@@ -146,6 +146,8 @@ export class Http2Exchange implements Exchange, ResponseWriter {
     if (length !== undefined) this.#owedBytes = parseContentLength(length) ?? -1
     this.#contentless = this.request.method === 'HEAD' || status === 204 || status === 304
     stream.finalHeadQueued = true
+    // The head is all: END_STREAM goes with it.
+    if (this.#contentless) stream.ended = true
     this.#queueHead(block)
     return true
   }

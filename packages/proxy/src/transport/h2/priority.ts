@@ -11,6 +11,9 @@ export const DEFAULT_PRIORITY: Priority = DEFAULT_URGENCY
 
 const INCREMENTAL = 0x8
 
+/** What two members need, several times over; a longer text is not worth its reading. */
+const MAX_TEXT = 256
+
 export function urgencyOf(priority: Priority): number {
   return priority & LAST_URGENCY
 }
@@ -24,6 +27,7 @@ export function isIncremental(priority: Priority): boolean {
  * passed over (RFC 9218 §4): priority is a hint, and a hint that cannot be read is no error.
  */
 export function parsePriority(text: string): Priority {
+  if (text.length > MAX_TEXT) return DEFAULT_PRIORITY
   let urgency = DEFAULT_URGENCY
   let incremental = false
   for (const part of text.split(',')) {

@@ -7,35 +7,26 @@ import type { TransportLimits } from '../limits.ts'
 import { type FieldLine, KIND, LAST_PSEUDO_KIND } from './field-line.ts'
 import type { FieldLineSink } from './hpack-decoder.ts'
 import { DEFAULT_PRIORITY, type Priority, parsePriority } from './priority.ts'
-
-/** What is wrong with a request: `status` says it to the log, and to the client where it is answered at all. */
-export interface RequestFault {
-  readonly status: number
-  readonly reason: string
-}
-
-const fault = (status: number, reason: string): RequestFault => ({ status, reason })
-
-/** Answered as RFC 9113 §8.1.1 asks of a malformed request: by resetting the stream. */
-const malformed = (reason: string): RequestFault => fault(400, reason)
-
-const PSEUDO_AFTER_REGULAR = malformed('a pseudo-field after a regular field')
-const PSEUDO_TWICE = malformed('a pseudo-field that comes twice')
-const PSEUDO_IN_TRAILERS = malformed('a pseudo-field in trailers')
-const INVALID_LINE = malformed('a field line that HTTP/2 does not allow')
-const TWO_HOSTS = malformed('several Host lines')
-const TWO_LENGTHS = malformed('several Content-Length lines')
-const SECTION_TOO_LARGE = fault(431, 'the field section is too large')
-const NO_METHOD = malformed('no :method that is a token')
-const NO_SCHEME = malformed('no :scheme that is http or https')
-const NO_PATH = malformed('no :path')
-const BAD_PATH = malformed('a malformed :path')
-const BAD_AUTHORITY = malformed('no well-formed authority')
-const HOST_DIFFERS = malformed('Host differs from :authority')
-const TARGET_TOO_LONG = fault(414, 'the request target is too long')
-const PLAIN_CONNECT = fault(501, 'CONNECT is not offered')
-const BAD_CONNECT = malformed('CONNECT with the wrong pseudo-fields')
-const CONNECT_PROTOCOL_OFF = malformed(':protocol without extended CONNECT')
+import {
+  BAD_AUTHORITY,
+  BAD_CONNECT,
+  BAD_PATH,
+  CONNECT_PROTOCOL_OFF,
+  HOST_DIFFERS,
+  INVALID_LINE,
+  NO_METHOD,
+  NO_PATH,
+  NO_SCHEME,
+  PLAIN_CONNECT,
+  PSEUDO_AFTER_REGULAR,
+  PSEUDO_IN_TRAILERS,
+  PSEUDO_TWICE,
+  type RequestFault,
+  SECTION_TOO_LARGE,
+  TARGET_TOO_LONG,
+  TWO_HOSTS,
+  TWO_LENGTHS,
+} from './request-faults.ts'
 
 /** Beyond this many times the limit the section is not even decoded to its end. */
 const HARD_LIMIT_FACTOR = 2

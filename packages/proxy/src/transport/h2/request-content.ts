@@ -5,6 +5,8 @@ import type { Http2Stream } from './stream.ts'
 /** A chunk that is smaller than this part of the socket's read is copied, lest a few bytes keep the whole read alive. */
 const WORTH_KEEPING = 1 / 4
 
+const HELD_BLOCK_BYTES = 4096
+
 /**
  * The content of one request. What the sink has not taken stays here, and its flow-control window is not given back:
  * so a stream never holds more than the window of 64 KiB that it began with (RFC 9113 §5.2).
@@ -19,6 +21,8 @@ export class RequestContent implements RequestBody {
   #sink: BodySink | null
   #paused: boolean
   #held: Buffer[]
+  /** Used of the last block that is held. */
+  #lastBytes: number
   #heldBytes: number
   #trailers: Fields | null
   /** The sink knows how it ended. */
@@ -34,6 +38,7 @@ export class RequestContent implements RequestBody {
     this.#sink = null
     this.#paused = false
     this.#held = []
+    this.#lastBytes = 0
     this.#heldBytes = 0
     this.#trailers = null
     this.#settled = false
@@ -105,11 +110,19 @@ export class RequestContent implements RequestBody {
 
   /** Small frames are packed together: thousands of them must not become thousands of buffers. */
   #hold(slice: Buffer): void {
-    const last = this.#held.length - 1
+    const held = this.#held
+    const last = held.length - 1
     this.#heldBytes += slice.length
-    if (last >= 0 && this.#held[last].length + slice.length <= 4096) {
-      this.#held[last] = Buffer.concat([this.#held[last], slice])
-    } else this.#held.push(Buffer.from(slice))
+    if (last >= 0 && this.#lastBytes + slice.length <= held[last].length) {
+      slice.copy(held[last], this.#lastBytes)
+      this.#lastBytes += slice.length
+      return
+    }
+    if (last >= 0) held[last] = held[last].subarray(0, this.#lastBytes)
+    const block = Buffer.allocUnsafeSlow(Math.max(slice.length, HELD_BLOCK_BYTES))
+    slice.copy(block)
+    held.push(block)
+    this.#lastBytes = slice.length
   }
 
   #deliverLater(): void {
@@ -123,7 +136,8 @@ export class RequestContent implements RequestBody {
     this.#deliveryQueued = false
     while (!this.#paused && !this.#aborted && this.#heldBytes > 0) {
       // `#heldBytes` counts what is in the list.
-      const chunk = this.#held.shift()!
+      const block = this.#held.shift()!
+      const chunk = this.#held.length === 0 ? block.subarray(0, this.#lastBytes) : block
       this.#heldBytes -= chunk.length
       this.#hand(chunk)
     }

@@ -74,8 +74,9 @@ for (const [text, expected] of [
   ['u=8', 3],
   ['u=-1, x="y", i;a=b', 11],
   ['garbage\xff,,u=5', 5],
+  [`u=5${' '.repeat(300)}`, 3],
 ] as const) {
-  t.test(`priority "${text}" (RFC 9218 §4)`, async (t) => {
+  t.test(`priority "${text.slice(0, 20)}" (RFC 9218 §4)`, async (t) => {
     t.equal(parsePriority(text), expected)
   })
 }

@@ -81,6 +81,7 @@ function sendData(connection: Connection, stream: Http2Stream): void {
   stream.sendWindowBytes -= length
   connection.sendWindowBytes -= length
   stream.sentBytes += length
+  connection.sentBytes += length
   connection.budget.earn()
   if (endStream) {
     connection.finishSending(stream)

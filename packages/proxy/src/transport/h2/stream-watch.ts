@@ -1,3 +1,4 @@
+import type { TransportLimits } from '../limits.ts'
 import type { Connection } from './connection.ts'
 import { ERROR, FRAME } from './frame.ts'
 import type { Http2Stream } from './stream.ts'
@@ -6,8 +7,8 @@ import type { Http2Stream } from './stream.ts'
 const MIN_PROGRESS_BYTES = 1024
 
 /** How often streams are looked at: a part of the shortest limit, so that none is exceeded by more than this part. */
-export function watchIntervalMs(connection: Connection): number {
-  const { bodyRateWindowMs, writeTimeoutMs, bodyTimeoutMs } = connection.limits
+export function watchIntervalMs(limits: TransportLimits): number {
+  const { bodyRateWindowMs, writeTimeoutMs, bodyTimeoutMs } = limits
   return Math.max(100, Math.min(bodyRateWindowMs, writeTimeoutMs, bodyTimeoutMs) / 8)
 }
 
@@ -31,7 +32,8 @@ function isSlowSender(connection: Connection, stream: Http2Stream): boolean {
   if (now - stream.openedAt >= limits.bodyTimeoutMs) return true
   // A DATA frame that is still coming counts as far as it came.
   const received = content.receivedBytes + connection.reader.partialPayloadBytes(FRAME.data)
-  if (!content.isWanted) {
+  // With all of the connection's window in the hands of other streams the client may not send.
+  if (!content.isWanted || connection.receiveWindow.leftBytes <= 0) {
     stream.receiveNotedAt = now
     stream.receiveNotedBytes = received
     return false
@@ -46,15 +48,19 @@ function isSlowSender(connection: Connection, stream: Http2Stream): boolean {
 
 /**
  * Windows are the client's to open: what is ready and kept back by one of them for the whole time is stalled by the
- * client. A stream that waits for its turn on a busy socket is not.
+ * client. A stream that waits for its turn is not, be it on a busy socket or on a connection window that others use.
  */
 function isStalledReader(connection: Connection, stream: Http2Stream): boolean {
   const { now, limits } = connection
-  const kept =
-    stream.queuedBytes > 0 && (stream.sendWindowBytes <= 0 || connection.sendWindowBytes <= 0)
-  if (!kept || stream.sentBytes - stream.sendNotedBytes >= MIN_PROGRESS_BYTES) {
+  const keptByStream = stream.queuedBytes > 0 && stream.sendWindowBytes <= 0
+  const keptByConnection = stream.queuedBytes > 0 && connection.sendWindowBytes <= 0
+  const progressBytes = keptByStream
+    ? stream.sentBytes - stream.sendNotedBytes
+    : connection.sentBytes - stream.sendNotedTotalBytes
+  if ((!keptByStream && !keptByConnection) || progressBytes >= MIN_PROGRESS_BYTES) {
     stream.sendNotedAt = now
     stream.sendNotedBytes = stream.sentBytes
+    stream.sendNotedTotalBytes = connection.sentBytes
     return false
   }
   return now - stream.sendNotedAt >= limits.writeTimeoutMs

@@ -47,6 +47,7 @@ export class Http2Stream {
   receiveNotedBytes: number
   sendNotedAt: number
   sendNotedBytes: number
+  sendNotedTotalBytes: number
 
   constructor(connection: Connection, id: number, priority: Priority, remoteOpen: boolean) {
     this.id = id
@@ -74,6 +75,7 @@ export class Http2Stream {
     this.receiveNotedBytes = 0
     this.sendNotedAt = connection.now
     this.sendNotedBytes = 0
+    this.sendNotedTotalBytes = connection.sentBytes
   }
 
   /** There is something that could go out now, as far as this stream's own window allows. */
@@ -105,7 +107,7 @@ export class Http2Stream {
 
   /** A callback threw. */
   failed(error: unknown): void {
-    this.connection.callbackFailed(this, error)
+    this.connection.doorFailed(this.id, error)
   }
 
   /** Lets go of what waits. */

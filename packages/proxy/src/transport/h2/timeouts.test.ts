@@ -168,6 +168,22 @@ for (const [name, dribble] of [
   )
 }
 
+t.test(
+  'a response that waits for others to use the connection window is not stalled',
+  async (t) => {
+    const { door, client, server } = await start(t)
+    door.onExchange = (exchange) =>
+      exchange.respond({ status: 200, fields: new Fields() }, Buffer.alloc(1_000_000))
+    client.send(settings([4, 0x7000_0000]), headers(1, get('/', ['priority', 'u=0'])))
+    client.send(headers(3, get('/')))
+    await pass(server, client, 2000, 70_000, () => [windowUpdate(0, 1000)])
+    t.notOk(client.frames.some(client.ofType(FRAME.resetStream)))
+    await pass(server, client, 71_000, 110_000)
+    t.equal(await client.reset(1), ERROR.cancel)
+    t.equal(await client.reset(3), ERROR.cancel, 'when nobody progresses, all are')
+  },
+)
+
 t.test('a client that takes no bytes loses the connection (writeTimeoutMs)', async (t) => {
   const { door, client, server } = await start(t)
   const { promise: filled, resolve } = Promise.withResolvers<void>()

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { CLIENT_PREFACE, ERROR, FLAG, FRAME, readUint31, readUint32 } from '../frame.ts'
 import { HpackDecoder } from '../hpack-decoder.ts'
@@ -73,7 +74,7 @@ export interface RawResponse {
 /** A client that sends what a library would refuse to send. It reads frames and keeps all of them. */
 export class RawClient {
   readonly frames: Frame[] = []
-  readonly socket: net.Socket
+  readonly socket: Duplex
   readonly ended: Promise<unknown>
   #rest = EMPTY
   #waiting: (() => void) | null = null
@@ -81,7 +82,7 @@ export class RawClient {
   readonly #decoder = new HpackDecoder()
   readonly #sections: { streamId: number; lines: [string, string][] }[] = []
 
-  constructor(socket: net.Socket) {
+  constructor(socket: Duplex) {
     this.socket = socket
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('error', () => {})
