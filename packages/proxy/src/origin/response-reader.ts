@@ -1,7 +1,7 @@
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
-import { FieldFacts, type FieldSection } from '../transport/h1/field-section.ts'
-import { CHUNKED_BODY, NO_BODY } from '../transport/h1/request-reader.ts'
+import { FieldFacts, type FieldSection } from '../http/message/field-section.ts'
+import { CHUNKED_BODY, NO_BODY } from '../http/message/framing.ts'
 
 /** `bodyLength` of a response that ends with its connection (RFC 9112 §6.3 rule 8). */
 export const UNTIL_CLOSE = -3
