@@ -7,7 +7,13 @@ import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
 import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
-import { type AskedFor, clientSafe, judgeResponse, type Verdict } from './judge-response.ts'
+import {
+  type AskedFor,
+  clientSafe,
+  interimFields,
+  judgeResponse,
+  type Verdict,
+} from './judge-response.ts'
 import type { FetchPlan } from './plan-fetch.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
@@ -123,7 +129,7 @@ export class OriginCall implements OriginHandler {
   }
 
   onInterim(status: number, fields: Fields): void {
-    for (const tx of this.#waiting) tx.exchange.inform(status, fields)
+    for (const tx of this.#waiting) tx.exchange.inform(status, interimFields(fields))
   }
 
   onHead(status: number, received: Fields, originName: string): void {
