@@ -1,6 +1,9 @@
-import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from 'node:http2'
+import { type ClientHttp2Session, connect } from 'node:http2'
 import { Fields } from '../../packages/proxy/src/http/fields.ts'
 import { type Client, ClientExchange, type RequestSpec } from './client.ts'
+
+/** Newer than its type: without it some fields could have one line only. */
+const ANY_LINES = { rejectUnauthorized: false, strictSingleValueFields: false }
 
 /** HTTP/2 over TLS: every request is a stream of one connection. */
 export class Http2Client implements Client {
@@ -15,17 +18,16 @@ export class Http2Client implements Client {
   open(spec: RequestSpec): ClientExchange {
     const { method = 'GET', path, fields = {}, body, host = '127.0.0.1' } = spec
     const exchange = new ClientExchange()
-    const headers: OutgoingHttpHeaders = {
-      ':method': method,
-      ':path': path,
-      ':authority': `${host}:${this.#port}`,
-    }
+    const lines = [':method', method, ':path', path, ':scheme', 'https']
+    lines.push(':authority', `${host}:${this.#port}`)
     for (const [name, value] of Object.entries(fields)) {
-      if (value !== null)
-        headers[name.toLowerCase()] = typeof value === 'string' ? value : [...value]
+      if (value === null) continue
+      for (const one of typeof value === 'string' ? [value] : value) {
+        lines.push(name.toLowerCase(), one)
+      }
     }
-    if (body !== undefined) headers['content-length'] = Buffer.byteLength(body)
-    const stream = this.#connected().request(headers, { endStream: body === undefined })
+    if (body !== undefined) lines.push('content-length', String(Buffer.byteLength(body)))
+    const stream = this.#connected().request(lines, { endStream: body === undefined })
     stream.on('headers', (_, __, raw: string[]) => {
       const [status, interim] = section(raw)
       exchange.interim.push({ status, fields: interim })
@@ -58,7 +60,7 @@ export class Http2Client implements Client {
 
   #connected(): ClientHttp2Session {
     if (this.#session !== null && !this.#session.destroyed) return this.#session
-    const session = connect(`https://127.0.0.1:${this.#port}`, { rejectUnauthorized: false })
+    const session = connect(`https://127.0.0.1:${this.#port}`, ANY_LINES)
     // Streams report what happens to them.
     session.on('error', () => {})
     this.#session = session

@@ -31,8 +31,8 @@ export interface PlainAnswer {
   readonly body?: string | Buffer
 }
 
-/** Runs when the head of the request has come. */
-export type Script = (wire: Wire, request: OriginRequest) => void | Promise<void>
+/** Runs when the head of the request has come; what it returns is of no interest. */
+export type Script = (wire: Wire, request: OriginRequest) => unknown
 export type Answer = PlainAnswer | Script
 
 /**
@@ -137,7 +137,7 @@ export class ScriptedOrigin {
     this.requests.push(request)
     const answer = this.#take(target)
     const wire = new Wire(socket, this.clock, method)
-    if (typeof answer === 'function') void answer(wire, request)
+    if (typeof answer === 'function') answer(wire, request)
     else wire.answer(answer)
     this.#conditions.changed()
     return request
