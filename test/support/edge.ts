@@ -32,6 +32,8 @@ export interface Edge {
 /** What an operator would write, but for listeners and origin; the tenant's options may be among them. */
 export interface EdgeOptions {
   readonly rules?: readonly unknown[]
+  /** Tenants beside it. */
+  readonly otherTenants?: readonly unknown[]
   /** More options of the tenant. */
   readonly tenant?: Readonly<Record<string, unknown>>
   readonly [option: string]: unknown
@@ -83,7 +85,7 @@ async function startProxy(
   t: Test,
   clock: HandClock,
   origin: ScriptedOrigin,
-  { rules = [], tenant = {}, ...options }: EdgeOptions,
+  { rules = [], tenant = {}, otherTenants = [], ...options }: EdgeOptions,
 ): Promise<{ http: number; https: number }> {
   const written = {
     listen: { http: ['127.0.0.1:0'], https: ['127.0.0.1:0'] },
@@ -98,6 +100,7 @@ async function startProxy(
         rules,
         ...tenant,
       },
+      ...otherTenants,
     ],
   }
   const loaded = loadConfigText(JSON.stringify(written), 'larder.json')
