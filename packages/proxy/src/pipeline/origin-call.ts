@@ -2,12 +2,18 @@ import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.
 import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
-import { ProxyError } from '../http/proxy-error.ts'
+import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
 import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
-import { type AskedFor, clientSafe, judgeResponse, type Verdict } from './judge-response.ts'
+import {
+  type AskedFor,
+  clientSafe,
+  interimFields,
+  judgeResponse,
+  type Verdict,
+} from './judge-response.ts'
 import type { FetchPlan } from './plan-fetch.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
@@ -49,7 +55,7 @@ const ABOUT_THE_CLIENT: ReadonlySet<unknown> = new Set([
  */
 export class OriginCall implements OriginHandler {
   readonly callKey: string
-  readonly asked: AskedFor
+  asked: AskedFor
   /** The exchange whose request is sent. Its fields decide what variant the answer is. */
   readonly leader: Transaction
   /** A stored response that may have to do if the origin fails. */
@@ -123,7 +129,7 @@ export class OriginCall implements OriginHandler {
   }
 
   onInterim(status: number, fields: Fields): void {
-    for (const tx of this.#waiting) tx.exchange.inform(status, fields)
+    for (const tx of this.#waiting) tx.exchange.inform(status, interimFields(fields))
   }
 
   onHead(status: number, received: Fields, originName: string): void {
@@ -138,7 +144,15 @@ export class OriginCall implements OriginHandler {
       this.#abandonFetch()
       return
     }
-    this.#apply(judgeResponse(this.asked, status, received, originName, now), now)
+    const verdict = judgeResponse(this.asked, status, received, originName, now)
+    if (this.#asksForLess(verdict)) return this.#askAgain()
+    this.#apply(verdict, now)
+  }
+
+  /** The rest of a stored part cannot be had: a range that no client asked for must not show in the answer. */
+  #asksForLess(verdict: Verdict): boolean {
+    if (!this.plan.completesPart || this.unconditional) return false
+    return this.#status === 416 || (this.#status === 206 && verdict.kind !== 'store')
   }
 
   #apply(verdict: Verdict, now: number): void {
@@ -162,8 +176,7 @@ export class OriginCall implements OriginHandler {
   }
 
   #freshened(metadata: StoredMetadata): void {
-    const stored = this.asked.validating
-    if (stored === null) return
+    const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
     if (!this.#mayStore) return this.#askAgain()
     const fresh = this.#host.tier.freshen(stored, metadata)
@@ -176,12 +189,11 @@ export class OriginCall implements OriginHandler {
 
   #askAgain(): void {
     this.#fetch?.abort()
-    if (this.unconditional) {
-      const details = ['', '304 to a request without conditions']
-      return this.#failed(new ProxyError('ORIGIN_INVALID_RESPONSE', details))
-    }
     this.unconditional = true
-    for (const tx of this.#waiting) tx.outcome.detail = 'not-modified-mismatch'
+    this.asked = { ...this.asked, validating: null, ranged: false }
+    if (this.#status === 304) {
+      for (const tx of this.#waiting) tx.outcome.detail = 'not-modified-mismatch'
+    }
     this.start()
   }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { BlockList, isIPv6 } from 'node:net'
+import { type AddressInfo, BlockList, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
 import { type CertificateEntry, CertificateStore } from '@larder/certs'
 import type { Config } from '../config/config.ts'
@@ -34,13 +34,18 @@ export interface WorkerOptions {
   readonly slot: number
   readonly metrics: WorkerMetrics
   readonly logger: Logger
+  /** A clock that someone else keeps going; the time of day without one. */
+  readonly clock?: Clock
   /** Keys that an unsafe request has invalidated here, to be told to the other workers. */
   announceInvalidation?(keys: readonly string[]): void
 }
 
 export interface RunningWorker {
-  /** `target`: a listening handle from the primary, or an address. Settles when connections are accepted. */
-  listen(listener: WorkerListener, target: unknown): Promise<void>
+  /**
+   * `target`: a listening handle from the primary, or an address. Settles when connections are accepted, with the
+   * address that came of it.
+   */
+  listen(listener: WorkerListener, target: unknown): Promise<AddressInfo>
   closeListener(address: string): void
   /** A new configuration; connections stay, exchanges under way finish with the one they began with. */
   configure(config: Config): Promise<void>
@@ -63,7 +68,7 @@ interface OpenListener {
 
 class Worker implements RunningWorker {
   readonly #options: WorkerOptions
-  readonly #clock = new Clock().start()
+  readonly #clock: Clock
   readonly #wheel = new TimerWheel().start()
   readonly #resolver = new OriginResolver()
   readonly #tier: MemoryTier
@@ -83,6 +88,7 @@ class Worker implements RunningWorker {
   constructor(options: WorkerOptions) {
     const { config, metrics, logger } = options
     this.#options = options
+    this.#clock = options.clock ?? new Clock().start()
     this.#site = compileSite(config)
     this.#limits = transportLimits(config)
     this.#trusted = blockList(config.trustedProxies)
@@ -113,14 +119,14 @@ class Worker implements RunningWorker {
     })
   }
 
-  async listen(listener: WorkerListener, target: unknown): Promise<void> {
+  async listen(listener: WorkerListener, target: unknown): Promise<AddressInfo> {
     const { address, kind, proxyProtocol } = listener
     const options = this.#listenerOptions(kind === 'https', proxyProtocol)
     // Either a handle that node:child_process has received or an address: `listen` tells them apart.
     const front = listen(target as ListenTarget, options)
     this.#listeners.set(address, { front, listener })
     try {
-      await front.ready
+      return await front.ready
     } catch (error) {
       this.#listeners.delete(address)
       throw error

@@ -1,0 +1,123 @@
+import { DevelopmentAuthority } from '@larder/certs'
+import t, { type Test } from 'tap'
+import { loadConfigText } from '../../packages/proxy/src/config/load.ts'
+import type { Clock } from '../../packages/proxy/src/http/clock.ts'
+import { createLogger } from '../../packages/proxy/src/observability/logger.ts'
+import { WorkerMetrics } from '../../packages/proxy/src/observability/metrics.ts'
+import { withIssuedCertificates } from '../../packages/proxy/src/supervisor/issue-certificates.ts'
+import { startWorker } from '../../packages/proxy/src/worker/start-worker.ts'
+import type { Client, ClientExchange, Protocol, RequestSpec } from './client.ts'
+import { Http1Client } from './h1-client.ts'
+import { Http2Client } from './h2-client.ts'
+import { HandClock } from './hand-clock.ts'
+import type { FieldValues } from './message-reader.ts'
+import { type ScriptedOrigin, startScriptedOrigin } from './scripted-origin.ts'
+
+/** An origin, a proxy in front of it and a client: all of what a behaviour test needs. */
+export interface Edge {
+  readonly protocol: Protocol
+  readonly origin: ScriptedOrigin
+  readonly clock: HandClock
+  readonly client: Client
+  readonly ports: { readonly http: number; readonly https: number }
+  /** What clients see as scheme and authority. */
+  readonly baseUrl: string
+  /** Sends a GET and resolves when its answer is complete or cut. */
+  get(path: string, fields?: FieldValues): Promise<ClientExchange>
+  head(path: string, fields?: FieldValues): Promise<ClientExchange>
+  request(spec: RequestSpec): Promise<ClientExchange>
+  /** Sends a request whose answer is watched as it comes. */
+  open(spec: RequestSpec): ClientExchange
+}
+
+/** What an operator would write, but for listeners and origin; the tenant's options may be among them. */
+export interface EdgeOptions {
+  readonly rules?: readonly unknown[]
+  /** Tenants beside it. */
+  readonly otherTenants?: readonly unknown[]
+  /** More options of the tenant. */
+  readonly tenant?: Readonly<Record<string, unknown>>
+  readonly [option: string]: unknown
+}
+
+type EdgeTest = (t: Test, edge: Edge) => void | Promise<void>
+
+const PROTOCOLS: readonly Protocol[] = ['h1', 'h2']
+const authority = new DevelopmentAuthority(t.testdir({}))
+
+/** The same promise on every protocol, each with an origin and a proxy of its own. */
+export function onBoth(promise: string, body: EdgeTest): void
+export function onBoth(promise: string, options: EdgeOptions, body: EdgeTest): void
+export function onBoth(promise: string, options: EdgeOptions | EdgeTest, body?: EdgeTest): void {
+  const [given, run] = typeof options === 'function' ? [{}, options] : [options, body]
+  if (run === undefined) throw new Error(`"${promise}" has no test.`)
+  for (const protocol of PROTOCOLS) {
+    t.test(`${promise} [${protocol}]`, async (t) => run(t, await startEdge(t, protocol, given)))
+  }
+}
+
+export async function startEdge(
+  t: Test,
+  protocol: Protocol,
+  options: EdgeOptions = {},
+): Promise<Edge> {
+  const clock = new HandClock()
+  const origin = await startScriptedOrigin(t, clock)
+  const ports = await startProxy(t, origin.url, options, clock.clock)
+  const client = protocol === 'h1' ? new Http1Client(ports.http) : new Http2Client(ports.https)
+  t.teardown(() => client.close())
+  const request = (spec: RequestSpec) => client.open(spec).done()
+  return {
+    protocol,
+    origin,
+    clock,
+    client,
+    ports,
+    baseUrl:
+      protocol === 'h1' ? `http://127.0.0.1:${ports.http}` : `https://127.0.0.1:${ports.https}`,
+    get: (path, fields = {}) => request({ path, fields }),
+    head: (path, fields = {}) => request({ method: 'HEAD', path, fields }),
+    request,
+    open: (spec) => client.open(spec),
+  }
+}
+
+/** A proxy in this process on free ports; it keeps the time of day unless given a clock. */
+export async function startProxy(
+  t: Test,
+  originUrl: string,
+  { rules = [], tenant = {}, otherTenants = [], ...options }: EdgeOptions = {},
+  clock?: Clock,
+): Promise<{ http: number; https: number }> {
+  const written = {
+    listen: { http: ['127.0.0.1:0'], https: ['127.0.0.1:0'] },
+    logging: { access: { output: 'off' } },
+    ...options,
+    tenants: [
+      {
+        id: 'test',
+        hosts: ['*'],
+        origins: [{ url: originUrl }],
+        certificate: 'self-signed',
+        rules,
+        ...tenant,
+      },
+      ...otherTenants,
+    ],
+  }
+  const loaded = loadConfigText(JSON.stringify(written), 'larder.json')
+  if (!loaded.ok) throw new Error(loaded.problems.map(({ message }) => message).join('\n'))
+  const worker = await startWorker({
+    config: await withIssuedCertificates(loaded.config, authority),
+    slot: 0,
+    metrics: new WorkerMetrics(),
+    logger: createLogger({ level: 'error' }),
+    clock,
+  })
+  t.teardown(() => worker.drain(0))
+  const listen = async (kind: 'http' | 'https') => {
+    const target = { host: '127.0.0.1', port: 0 }
+    return (await worker.listen({ kind, address: kind, proxyProtocol: false }, target)).port
+  }
+  return { http: await listen('http'), https: await listen('https') }
+}
