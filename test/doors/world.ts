@@ -113,6 +113,7 @@ export function makeWorld(synchronous: boolean): World {
   const pipeline = new Pipeline({
     site,
     tier,
+    shared: null,
     clock,
     pseudonym: 'larder-test',
     trustedProxies: new BlockList(),

@@ -13,6 +13,8 @@ import { ProxyError } from '../http/proxy-error.ts'
 import { type ContentRange, parseContentRange } from '../http/range.ts'
 import type { StoredMetadata, StoredPart, StoredResponse } from '../storage/stored-response.ts'
 
+import type { Reusable } from './large-stored.ts'
+
 /** What the origin was asked, as far as its answer depends on it. */
 export interface AskedFor {
   readonly key: string
@@ -22,7 +24,7 @@ export interface AskedFor {
   readonly requestDirectives: CacheControl
   readonly rule: CacheRule
   /** The stored response whose validators went along. */
-  readonly validating: StoredResponse | null
+  readonly validating: Reusable | null
   /** A Range went along. */
   readonly ranged: boolean
   readonly requestAt: number

@@ -4,8 +4,8 @@ import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
-import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
-import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import type { FillInsertion } from '../storage/fill-insertion.ts'
+import type { StoredMetadata } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
 import {
   type AskedFor,
@@ -14,13 +14,17 @@ import {
   judgeResponse,
   type Verdict,
 } from './judge-response.ts'
+import type { Reusable } from './large-stored.ts'
 import type { FetchPlan } from './plan-fetch.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
 
 /** What an origin call needs of the pipeline. */
 export interface CallHost {
-  readonly tier: StorageTier
+  /** Into every tier that takes it; null when none does. */
+  insert(metadata: StoredMetadata, expectedBytes: number | undefined): FillInsertion | null
+  /** Replaces metadata and fields in every tier, keeps the body. */
+  freshen(stored: Reusable, metadata: StoredMetadata): Reusable
   /** Epoch ms. */
   now(): number
   /** The request to send: with the stored response's validators, or without any condition. */
@@ -29,7 +33,7 @@ export interface CallHost {
   /** The answer is not for this one: it looks again, and goes alone if need be. */
   release(tx: Transaction): void
   /** Answers from the stored response, fresh again or stale by permission. */
-  useStored(tx: Transaction, stored: StoredResponse): void
+  useStored(tx: Transaction, stored: Reusable): void
   fail(tx: Transaction, error: ProxyError): void
   /** The call takes no more followers. */
   finished(call: OriginCall): void
@@ -59,14 +63,14 @@ export class OriginCall implements OriginHandler {
   /** The exchange whose request is sent. Its fields decide what variant the answer is. */
   readonly leader: Transaction
   /** A stored response that may have to do if the origin fails. */
-  readonly fallback: StoredResponse | null
+  readonly fallback: Reusable | null
   readonly plan: FetchPlan
   unconditional = false
   readonly #host: CallHost
   #waiting: Transaction[] = []
   #fetch: OriginFetch | null = null
   #stream: ResponseStream | null = null
-  #insertion: Insertion | null = null
+  #insertion: FillInsertion | null = null
   #metadata: StoredMetadata | null = null
   #status = 0
   #completeLength: number | undefined
@@ -79,7 +83,7 @@ export class OriginCall implements OriginHandler {
     callKey: string,
     asked: AskedFor,
     leader: Transaction,
-    fallback: StoredResponse | null,
+    fallback: Reusable | null,
     plan: FetchPlan,
   ) {
     this.#host = host
@@ -179,7 +183,7 @@ export class OriginCall implements OriginHandler {
     const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
     if (!this.#mayStore) return this.#askAgain()
-    const fresh = this.#host.tier.freshen(stored, metadata)
+    const fresh = this.#host.freshen(stored, metadata)
     this.#end()
     for (const tx of this.#takeWaiting()) {
       tx.outcome.forwardStatus = 304
@@ -200,7 +204,7 @@ export class OriginCall implements OriginHandler {
   #store(metadata: StoredMetadata, clientFields: Fields, now: number): void {
     const length = metadata.fields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
-    const insertion = this.#mayStore ? this.#host.tier.insert(metadata, this.#completeLength) : null
+    const insertion = this.#mayStore ? this.#host.insert(metadata, this.#completeLength) : null
     if (insertion === null) {
       // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
       const reason = this.#mayStore ? 'too-large' : 'purged'
@@ -208,7 +212,7 @@ export class OriginCall implements OriginHandler {
     }
     this.#metadata = metadata
     this.#insertion = insertion
-    this.#stream = new ResponseStream(this.#requireFetch(), true)
+    this.#stream = new ResponseStream(this.#requireFetch(), insertion)
     if (this.plan.completesPart && this.#status === 206) return
     for (const tx of this.#takeWaiting()) {
       if (tx !== this.leader && !this.#isFor(tx)) {
@@ -236,7 +240,7 @@ export class OriginCall implements OriginHandler {
     this.#end()
     const length = clientFields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
-    const stream = new ResponseStream(this.#requireFetch(), false)
+    const stream = new ResponseStream(this.#requireFetch(), null)
     this.#stream = stream
     const variant = variantKey(clientFields.get('vary'), this.asked.requestFields)
     const others: Transaction[] = []

@@ -12,21 +12,25 @@ import type {
   OriginHandler,
   OriginRequest,
 } from '../origin/origin-fetch.ts'
+import { FillInsertion } from '../storage/fill-insertion.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
-import type { StoredResponse } from '../storage/stored-response.ts'
+import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import type { TieredStore } from '../storage/tiered-store.ts'
 import type { Exchange, ExchangeEnd } from '../transport/exchange.ts'
 import { admit } from './admit.ts'
 import { answerError, answerStored, answerStoredPart, respond } from './answer.ts'
 import { cacheKey, keyExtra, targetByRule } from './cache-key.ts'
-import { type Found, findStored } from './find-stored.ts'
+import { type Found, findStored, withLarge } from './find-stored.ts'
 import { forwardFields, hasLooped } from './forward-fields.ts'
 import { type Invalidator, invalidateAfter } from './invalidate-after.ts'
+import { LargeStored, type Reusable } from './large-stored.ts'
 import { limitBody } from './limit-body.ts'
 import { type CallHost, OriginCall } from './origin-call.ts'
 import type { ForwardReason } from './outcome.ts'
 import { PassCall, type PassHost } from './pass-call.ts'
 import { type FetchPlan, planFetch, rangeWithinPart } from './plan-fetch.ts'
+import { SharedSeeker } from './shared-seeker.ts'
 import type { Site, Tenant } from './site.ts'
 import { storeAfterHead, storeAfterPost } from './store-after-pass.ts'
 import { Transaction } from './transaction.ts'
@@ -35,6 +39,8 @@ import { UncacheableKeys } from './uncacheable-keys.ts'
 export interface PipelineOptions {
   readonly site: Site
   readonly tier: MemoryTier
+  /** The tiers behind memory; null when there are none. */
+  readonly shared: TieredStore | null
   readonly clock: Clock
   /** This proxy's name in Via. */
   readonly pseudonym: string
@@ -60,10 +66,12 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   /** Calls that others may join, by call key; the plain key comes first in it. */
   readonly #calls = new Map<string, OriginCall>()
   readonly #uncacheable = new UncacheableKeys()
+  readonly #seeker: SharedSeeker
 
   constructor(options: PipelineOptions) {
     this.#options = options
     this.tier = options.tier
+    this.#seeker = new SharedSeeker(options.tier, options.shared)
   }
 
   /** A new configuration; exchanges under way finish with the one they began with. */
@@ -117,8 +125,11 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #serveFromStore(tx: Transaction): void {
     const { request } = tx.exchange
-    const found = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
+    const inMemory = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
+    const found = tx.large === null ? inMemory : withLarge(inMemory, tx.large)
     const now = this.now()
+    const usable = found.whole !== null && now < found.whole.freshUntilAt
+    if (!usable && !tx.sought && this.#seeker.seek(tx, () => this.#sought(tx))) return
     if (found.whole !== null) return this.#reuse(tx, found.whole, found, now)
     const range = request.method === 'GET' ? wantedRange(request.fields) : null
     if (found.part !== null && range !== null) {
@@ -134,12 +145,22 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     this.#forward(tx, reason, found, now)
   }
 
-  #reuse(tx: Transaction, stored: StoredResponse, found: Found, now: number): void {
+  /** The tiers behind memory have answered: what they have is in memory now, or in `tx.large`. */
+  #sought(tx: Transaction): void {
+    if (tx.closed) return
+    try {
+      this.#serveFromStore(tx)
+    } catch (cause) {
+      this.fail(tx, new ProxyError('INTERNAL', [String(cause)], cause))
+    }
+  }
+
+  #reuse(tx: Transaction, stored: Reusable, found: Found, now: number): void {
     const decision = decideReuse(stored, tx.directives, now)
     if (decision.kind === 'validate') {
       return this.#forward(tx, decision.reason === 'stale' ? 'stale' : 'request', found, now)
     }
-    this.tier.touch(stored)
+    if (stored instanceof StoredResponse) this.tier.touch(stored)
     tx.outcome.hit = true
     if (decision.kind === 'stale-allowed') tx.outcome.detail = 'max-stale'
     if (decision.kind === 'stale-while-revalidate') {
@@ -213,7 +234,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return `${tx.key}\n${tx.keyExtra}\n${variant}\n${plan.range ?? ''}`
   }
 
-  #pass(tx: Transaction, reason: ForwardReason, fallback: StoredResponse | null): void {
+  #pass(tx: Transaction, reason: ForwardReason, fallback: Reusable | null): void {
     tx.outcome.forwarded = reason
     if (this.#refusesLoop(tx)) return
     tx.fallback = fallback
@@ -250,6 +271,22 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   // What calls ask of the pipeline (CallHost, PassHost)
 
+  insert(metadata: StoredMetadata, expectedBytes: number | undefined): FillInsertion | null {
+    const memory = this.tier.insert(metadata, expectedBytes)
+    // Parts stay in memory: what is worth more than that is fetched in slices.
+    const shared =
+      metadata.part === undefined
+        ? (this.#options.shared?.insert(metadata, expectedBytes) ?? null)
+        : null
+    return memory === null && shared === null ? null : new FillInsertion(memory, shared)
+  }
+
+  freshen(stored: Reusable, metadata: StoredMetadata): Reusable {
+    this.#seeker.freshen(stored, metadata)
+    if (stored instanceof StoredResponse) return this.tier.freshen(stored, metadata)
+    return new LargeStored(stored.handle, metadata)
+  }
+
   originRequest(call: OriginCall): OriginRequest {
     const tx = call.leader
     const fields = this.#forwardedFields(tx, true)
@@ -270,7 +307,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     this.#serveFromStore(tx)
   }
 
-  useStored(tx: Transaction, stored: StoredResponse): void {
+  useStored(tx: Transaction, stored: Reusable): void {
     if (!tx.closed) answerStored(tx, stored, this.now())
   }
 
@@ -320,6 +357,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   /** Nothing stored for the key is used again, and nothing under way for it is stored (RFC 9111 §4.4). */
   invalidate(key: string): void {
     this.tier.removeKey(key)
+    this.#seeker.removeKey(key)
     const prefix = `${key}\n`
     for (const [callKey, call] of this.#calls) if (callKey.startsWith(prefix)) call.invalidate()
   }

@@ -4,6 +4,7 @@ import { resolveSameOrigin } from '../caching/invalidation.ts'
 import { mayStore } from '../caching/may-store.ts'
 import type { Fields } from '../http/fields.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
+import { StoredResponse } from '../storage/stored-response.ts'
 import { findStored } from './find-stored.ts'
 import { freshenedByHead, metadataFor } from './judge-response.ts'
 import { declaredLength } from './pass-call.ts'
@@ -20,7 +21,8 @@ export function storeAfterHead(
   const { rule } = tx
   const { request } = tx.exchange
   const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
-  if (stored === null || rule === null || rule.cache.bypass || status !== 200) return
+  if (!(stored instanceof StoredResponse) || rule === null || rule.cache.bypass || status !== 200)
+    return
   if (stored.status === 200 && headAgrees(stored.fields, fields)) {
     tier.freshen(stored, freshenedByHead(stored, fields, rule.cache, requestAt(tx, now), now))
   } else tier.remove(stored)

@@ -1,8 +1,8 @@
 import type { CacheControl } from '../caching/cache-control.ts'
 import { NO_DIRECTIVES } from '../caching/cache-control.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
-import type { StoredResponse } from '../storage/stored-response.ts'
 import type { Exchange } from '../transport/exchange.ts'
+import type { LargeStored, Reusable } from './large-stored.ts'
 import { Outcome } from './outcome.ts'
 import type { Rule, Tenant } from './site.ts'
 
@@ -25,7 +25,11 @@ export class Transaction {
   closed = false
   failure: ProxyError | null = null
   /** A stored response that may have to do if the origin fails. */
-  fallback: StoredResponse | null = null
+  fallback: Reusable | null = null
+  /** The tiers behind memory have been asked. */
+  sought = false
+  /** What they have for this request, when it is too large for memory. */
+  large: LargeStored | null = null
   /** Told when the exchange ends early, so that nobody works for it any more. */
   onGone: (() => void) | null = null
   /** Times that an answer of another request turned out not to be for this one. */

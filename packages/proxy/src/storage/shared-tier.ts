@@ -9,6 +9,8 @@ import type { StoredMetadata } from './stored-response.ts'
 export interface SharedTier {
   /** For logs and metrics. */
   readonly name: string
+  /** False for a tier that is only for what is used again and again. */
+  readonly takesEverything: boolean
 
   /** All variants and parts of a key, newest first, without their bodies. */
   lookUp(key: string): Promise<readonly StoredHandle[]>

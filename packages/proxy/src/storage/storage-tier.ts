@@ -37,4 +37,15 @@ export interface Insertion {
   commit(): void
   /** Forgets everything written. Harmless after `commit`. */
   abandon(): void
+  /** Where what was written can be read back before it is committed; null when it cannot. */
+  readonly backing?: BodyBacking | null
+}
+
+/** A body that is being stored, readable from its first byte as far as it has come. */
+export interface BodyBacking {
+  /** Bytes that can be read now. */
+  readonly writtenBytes: number
+  readonly failed: boolean
+  /** Bytes [first, end), all of them written. Rejects when they cannot be read. */
+  read(first: number, end: number): Promise<Buffer>
 }

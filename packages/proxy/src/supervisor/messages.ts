@@ -61,6 +61,8 @@ export interface WorkerBeat {
   readonly residentBytes: number
   /** 99th percentile since the last beat. */
   readonly eventLoopLagSeconds: number
+  /** Places on disk that were read: pairs of segment and offset. */
+  readonly diskHits: readonly number[]
 }
 
 export const BEAT_INTERVAL_MS = 1000

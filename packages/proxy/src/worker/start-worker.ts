@@ -27,6 +27,7 @@ import {
 import { TimerWheel } from '../transport/timer-wheel.ts'
 import { createSecureFront } from '../transport/tls-front.ts'
 import { Recorder } from './recorder.ts'
+import { SharedTiers } from './shared-tiers.ts'
 import { transportLimits } from './transport-limits.ts'
 
 export interface WorkerOptions {
@@ -54,6 +55,8 @@ export interface RunningWorker {
   /** Stops accepting, finishes exchanges, cuts what is left after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
   metrics(): MetricsSnapshot
+  /** Places on disk that were read since the last call: pairs of segment and offset. */
+  takeDiskHits(): readonly number[]
 }
 
 /** Builds a worker: every service is made here and passed to those who use it. */
@@ -72,6 +75,7 @@ class Worker implements RunningWorker {
   readonly #wheel = new TimerWheel().start()
   readonly #resolver = new OriginResolver()
   readonly #tier: MemoryTier
+  readonly #sharedTiers: SharedTiers
   readonly #log: AccessLog
   readonly #recorder: Recorder
   readonly #certificates: CertificateStore
@@ -94,6 +98,7 @@ class Worker implements RunningWorker {
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
     this.#tier = new MemoryTier(config.memory.maxSizeBytes, config.memory.maxObjectBytes)
+    this.#sharedTiers = new SharedTiers({ config, logger, now: () => this.#clock.ms })
     this.#log = new AccessLog(config.logging.access, (err) =>
       logger.error({ err, output: config.logging.access.output }, 'the access log is not written'),
     )
@@ -185,6 +190,7 @@ class Worker implements RunningWorker {
   async drain(deadlineMs: number): Promise<void> {
     await Promise.all([...this.#listeners.values()].map(({ front }) => front.drain(deadlineMs)))
     for (const group of this.#origins.values()) group.close()
+    await this.#sharedTiers.close()
     this.#log.close()
   }
 
@@ -197,10 +203,15 @@ class Worker implements RunningWorker {
       }
       metrics.set(metrics.series('larder_connections', kind), connections)
     }
+    this.#sharedTiers.measure(metrics)
     metrics.set(metrics.series('larder_memory_bytes'), this.#tier.bytes)
     metrics.set(metrics.series('larder_memory_objects'), this.#tier.count)
     metrics.set(metrics.series('larder_memory_evictions_total'), this.#tier.evictions)
     return metrics.snapshot()
+  }
+
+  takeDiskHits(): readonly number[] {
+    return this.#sharedTiers.takeHits()
   }
 
   #pipelineOptions(config: Config): PipelineOptions {
@@ -208,6 +219,7 @@ class Worker implements RunningWorker {
     return {
       site: this.#site,
       tier: this.#tier,
+      shared: this.#sharedTiers.store,
       clock: this.#clock,
       pseudonym: pseudonymOf(config),
       trustedProxies: this.#trusted,

@@ -143,6 +143,7 @@ function beat(): void {
     metrics: running?.metrics(),
     residentBytes: process.memoryUsage.rss(),
     eventLoopLagSeconds: lag,
+    diskHits: running?.takeDiskHits() ?? [],
   })
 }
 

@@ -1,8 +1,9 @@
 import { crc32 } from 'node:zlib'
 import { BLOCK_BYTES, encodeHead } from '../record.ts'
-import type { Insertion } from '../storage-tier.ts'
+import type { BodyBacking, Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
-import { closeFile, createFile, largePath, writeAll } from './disk-files.ts'
+import { closeFile, createFile, largePath, readExactly, writeAll } from './disk-files.ts'
+import type { ReadFiles } from './read-files.ts'
 
 /** What is stored so far, as the tier sees it when it is complete. */
 export type Written =
@@ -16,6 +17,7 @@ export type Written =
 
 export interface InsertionHost {
   readonly folder: string
+  readonly files: ReadFiles
   nextSegment(): number
   /** Nothing must be visible before this is called. */
   commit(metadata: StoredMetadata, keyHash: Buffer, written: Written): void
@@ -45,6 +47,11 @@ export class DiskInsertion implements Insertion {
     this.#host = host
     this.#metadata = metadata
     this.#keyHash = keyHash
+  }
+
+  /** Bodies in a file of their own can be followed while they grow. */
+  get backing(): BodyBacking | null {
+    return this.#large
   }
 
   write(chunk: Buffer): boolean {
@@ -87,7 +94,7 @@ export class DiskInsertion implements Insertion {
 }
 
 /** Body first, as it comes; the head follows when the checksums are known. Without an index entry it does not exist. */
-class LargeFile {
+class LargeFile implements BodyBacking {
   readonly #host: InsertionHost
   readonly #number: number
   readonly #checksums: number[] = []
@@ -108,6 +115,18 @@ class LargeFile {
       },
       (error: Error) => this.#fail(error),
     )
+  }
+
+  get writtenBytes(): number {
+    return this.#position
+  }
+
+  get failed(): boolean {
+    return this.#failed
+  }
+
+  read(first: number, end: number): Promise<Buffer> {
+    return this.#host.files.use(this.#number, true, (fd) => readExactly(fd, first, end - first))
   }
 
   get healthy(): boolean {

@@ -45,23 +45,24 @@ export function indexMapBytes(maxSizeBytes: number): number {
 /** The disk tier as a worker uses it; eviction is the primary's (`evictor.ts`). */
 export class DiskTier implements SharedTier, InsertionHost {
   readonly name = 'disk'
+  readonly takesEverything = true
   readonly folder: string
   /** Records that were not what was stored. */
   corrupt = 0
   readonly #options: DiskTierOptions
-  readonly #files: ReadFiles
+  /** @internal */
+  readonly files: ReadFiles
   #index: DiskIndex | null = null
   #writer: SegmentWriter | null = null
   #retryAt = 0
   #on = true
   #pending = new Set<Promise<void>>()
 
-  /** Never throws: what cannot be opened is a tier that is off, and tries again. */
+  /** Opens nothing yet: the first use does, when the worker has become who it is to be. */
   constructor(options: DiskTierOptions) {
     this.folder = options.path
     this.#options = options
-    this.#files = new ReadFiles(options.path)
-    this.#open()
+    this.files = new ReadFiles(options.path)
   }
 
   /** Whether the tier works, as far as is known. */
@@ -110,7 +111,7 @@ export class DiskTier implements SharedTier, InsertionHost {
     const { headBytes } = location
     let bytes: Buffer
     try {
-      bytes = await this.#files.use(location.segment, large, (fd) =>
+      bytes = await this.files.use(location.segment, large, (fd) =>
         readExactly(fd, headAt, headBytes + (together ? location.bodyBytes : 0)),
       )
     } catch (error) {
@@ -204,7 +205,7 @@ export class DiskTier implements SharedTier, InsertionHost {
     const found = index.findBody(hashOf(body))
     if (found === undefined || found.bytes !== body.length) return null
     try {
-      const held = await this.#files.use(found.segment, false, (fd) =>
+      const held = await this.files.use(found.segment, false, (fd) =>
         readExactly(fd, found.offset, found.bytes),
       )
       return held.equals(body) ? found : null
@@ -274,7 +275,7 @@ export class DiskTier implements SharedTier, InsertionHost {
       bytes: location.bodyBytes,
       checksums,
     }
-    return new DiskBodyRead(this.#files, place, first, end, () =>
+    return new DiskBodyRead(this.files, place, first, end, () =>
       this.#drop(keyHash, location, null),
     )
   }
@@ -296,7 +297,7 @@ export class DiskTier implements SharedTier, InsertionHost {
   async close(): Promise<void> {
     await this.settled()
     await this.#writer?.close()
-    this.#files.close()
+    this.files.close()
     await this.#index?.close()
     this.#index = null
     this.#retryAt = Number.POSITIVE_INFINITY

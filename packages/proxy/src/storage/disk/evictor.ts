@@ -6,7 +6,7 @@ import { closeFile, largePath, openFile, readExactly, segmentPath } from './disk
 import { DiskIndex, type Location } from './disk-index.ts'
 import { FOOTER_BYTES } from './disk-insertion.ts'
 import { indexMapBytes, segmentBytesFor } from './disk-tier.ts'
-import { SegmentWriter } from './segment-writer.ts'
+import { type FileOwner, SegmentWriter } from './segment-writer.ts'
 
 export interface EvictorOptions {
   readonly path: string
@@ -14,6 +14,8 @@ export interface EvictorOptions {
   readonly maxSizeBytes: number
   /** The file system keeps at least this free, bytes, whoever else writes to it. */
   readonly minFreeBytes: number
+  /** Who the workers are, when it is not the process's own user. */
+  readonly owner?: FileOwner
   onTrouble(error: Error): void
 }
 
@@ -247,9 +249,8 @@ export class Evictor {
   }
 
   #openWriter(index: DiskIndex): SegmentWriter {
-    this.#writer ??= new SegmentWriter(this.#options.path, this.#segmentBytes, () =>
-      index.nextSegment(),
-    )
+    const { path, owner } = this.#options
+    this.#writer ??= new SegmentWriter(path, this.#segmentBytes, () => index.nextSegment(), owner)
     return this.#writer
   }
 

@@ -1,3 +1,4 @@
+import { chown } from 'node:fs/promises'
 import { closeFile, createFile, segmentPath, writeAll } from './disk-files.ts'
 
 interface Pending {
@@ -5,6 +6,11 @@ interface Pending {
   readonly bytes: number
   readonly resolve: (place: Place) => void
   readonly reject: (error: Error) => void
+}
+
+export interface FileOwner {
+  readonly uid: number
+  readonly gid: number
 }
 
 export interface Place {
@@ -25,6 +31,7 @@ export class SegmentWriter {
   readonly #folder: string
   readonly #segmentBytes: number
   readonly #nextSegment: () => number
+  readonly #owner: FileOwner | undefined
   #waiting: Pending[] = []
   #waitingBytes = 0
   #writing: Promise<void> | null = null
@@ -32,10 +39,12 @@ export class SegmentWriter {
   #segment = 0
   #length = 0
 
-  constructor(folder: string, segmentBytes: number, nextSegment: () => number) {
+  /** `owner`: whose the files become, when it is not the process's own. */
+  constructor(folder: string, segmentBytes: number, nextSegment: () => number, owner?: FileOwner) {
     this.#folder = folder
     this.#segmentBytes = segmentBytes
     this.#nextSegment = nextSegment
+    this.#owner = owner
   }
 
   get full(): boolean {
@@ -100,7 +109,9 @@ export class SegmentWriter {
     if (this.#fd !== null) return this.#fd
     this.#segment = this.#nextSegment()
     this.#length = 0
-    this.#fd = await createFile(segmentPath(this.#folder, this.#segment))
+    const path = segmentPath(this.#folder, this.#segment)
+    this.#fd = await createFile(path)
+    if (this.#owner !== undefined) await chown(path, this.#owner.uid, this.#owner.gid)
     return this.#fd
   }
 

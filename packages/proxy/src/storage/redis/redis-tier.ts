@@ -47,6 +47,7 @@ const VALIDATABLE_MS = 3_600_000
  */
 export class RedisTier implements SharedTier {
   readonly name = 'redis'
+  readonly takesEverything = false
   readonly counts: RedisCounts = { timeouts: 0, errors: 0, skipped: 0, corrupt: 0 }
   readonly #options: RedisTierOptions
   readonly #breaker = new CircuitBreaker()
@@ -54,6 +55,11 @@ export class RedisTier implements SharedTier {
 
   constructor(options: RedisTierOptions) {
     this.#options = options
+  }
+
+  /** False while calls are not made because the last ones failed. */
+  get up(): boolean {
+    return !this.#breaker.open
   }
 
   async lookUp(key: string): Promise<readonly StoredHandle[]> {

@@ -1,0 +1,40 @@
+import type { BodyBacking, Insertion } from './storage-tier.ts'
+
+/**
+ * One response on its way into memory and into the tiers behind it. It lives as long as one of them takes it: a body
+ * too large for memory goes on to disk, a disk in trouble leaves memory alone.
+ */
+export class FillInsertion implements Insertion {
+  #memory: Insertion | null
+  #shared: Insertion | null
+
+  constructor(memory: Insertion | null, shared: Insertion | null) {
+    this.#memory = memory
+    this.#shared = shared
+  }
+
+  /** Memory holds all that has come, or will take it: the body is no longer than its limit. */
+  get inMemory(): boolean {
+    return this.#memory !== null
+  }
+
+  get backing(): BodyBacking | null {
+    return this.#shared?.backing ?? null
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#memory !== null && !this.#memory.write(chunk)) this.#memory = null
+    if (this.#shared !== null && !this.#shared.write(chunk)) this.#shared = null
+    return this.#memory !== null || this.#shared !== null
+  }
+
+  commit(): void {
+    this.#memory?.commit()
+    this.#shared?.commit()
+  }
+
+  abandon(): void {
+    this.#memory?.abandon()
+    this.#shared?.abandon()
+  }
+}

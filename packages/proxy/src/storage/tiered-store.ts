@@ -1,0 +1,83 @@
+import type { SharedTier, StoredHandle } from './shared-tier.ts'
+import type { Insertion } from './storage-tier.ts'
+import type { StoredMetadata } from './stored-response.ts'
+
+/** The tiers behind memory as one: asked in order, nearest first; each takes what it is for. */
+export class TieredStore implements SharedTier {
+  readonly name = 'tiered'
+  readonly #tiers: readonly SharedTier[]
+
+  /** Nearest first; the first takes every response, the others what has proved to be hot (`promote`). */
+  constructor(tiers: readonly SharedTier[]) {
+    this.#tiers = tiers
+  }
+
+  async lookUp(key: string): Promise<readonly StoredHandle[]> {
+    const found: StoredHandle[] = []
+    for (const tier of this.#tiers) {
+      const handles = await tier.lookUp(key)
+      found.push(...handles.map((handle) => new TierHandle(tier, handle)))
+      // What a nearer tier has a farther one can only have older.
+      if (handles.length > 0) break
+    }
+    return found
+  }
+
+  insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
+    for (const tier of this.#tiers) {
+      if (!tier.takesEverything) continue
+      const insertion = tier.insert(metadata, expectedBytes)
+      if (insertion !== null) return insertion
+    }
+    return null
+  }
+
+  readonly takesEverything = true
+
+  /** A response that was used again: the tiers that hold only what is hot take it now. */
+  promote(metadata: StoredMetadata, body: Buffer): void {
+    for (const tier of this.#tiers) {
+      if (tier.takesEverything) continue
+      const insertion = tier.insert(metadata, body.length)
+      if (insertion?.write(body)) insertion.commit()
+    }
+  }
+
+  async freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void> {
+    if (stored instanceof TierHandle) await stored.tier.freshen(stored.inner, metadata)
+  }
+
+  async remove(stored: StoredHandle): Promise<void> {
+    if (stored instanceof TierHandle) await stored.tier.remove(stored.inner)
+  }
+
+  async removeKey(key: string): Promise<void> {
+    await Promise.all(this.#tiers.map((tier) => tier.removeKey(key)))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#tiers.map((tier) => tier.close()))
+  }
+}
+
+class TierHandle implements StoredHandle {
+  readonly tier: SharedTier
+  readonly inner: StoredHandle
+
+  constructor(tier: SharedTier, inner: StoredHandle) {
+    this.tier = tier
+    this.inner = inner
+  }
+
+  get metadata(): StoredMetadata {
+    return this.inner.metadata
+  }
+
+  get bodyLength(): number {
+    return this.inner.bodyLength
+  }
+
+  read(first: number, end: number) {
+    return this.inner.read(first, end)
+  }
+}
