@@ -24,6 +24,7 @@ onBoth(
       ['"a"', 'a', 200],
       ['"a"', '"*"', 200],
       ['"a"', '', 200],
+      ['"a\u00fc"', '"a\u00fc"', 304],
     ]
     for (const [tag, ifNoneMatch, status] of stored) {
       const path = freshPath()

@@ -21,7 +21,7 @@ t.test('both doors give the same HTTP/1.1 octets for the same requests', async (
       const bytes = http1Bytes(generateRequest(random), i === PER_CONNECTION, random)
       requests.push(random.chance(40) ? mutate(bytes, random) : bytes)
     }
-    return Buffer.concat(requests)
+    return [Buffer.concat(requests)]
   })
 })
 
@@ -31,14 +31,31 @@ t.test('both doors give the same HTTP/2 octets for the same requests', async (t)
     const frames = [CLIENT_PREFACE, settings()]
     for (let i = 0; i < PER_CONNECTION; i++) {
       const lines = http2Lines(generateRequest(random))
-      const bytes = block(lines)
-      frames.push(headers(i * 2 + 1, random.chance(40) ? mutate(bytes, random) : bytes))
+      frames.push(headers(i * 2 + 1, block(lines)))
     }
-    return Buffer.concat(frames)
+    // By itself: an error of the connection may overtake answers that one of the doors still holds.
+    const mutated = mutate(block(http2Lines(generateRequest(random))), random)
+    return [Buffer.concat(frames), headers(PER_CONNECTION * 2 + 1, mutated)]
   })
 })
 
-async function compare(t: Test, protocol: 'h1' | 'h2', input: () => Buffer): Promise<void> {
+/** Which stream speaks first is a matter of priorities; what each one says is not. */
+function byStream(output: Buffer): string {
+  const streams = new Map<number, string>()
+  for (let at = 0; at + 9 <= output.length; ) {
+    const end = at + 9 + output.readUIntBE(at, 3)
+    const id = output.readUInt32BE(at + 5)
+    streams.set(id, (streams.get(id) ?? '') + output.toString('latin1', at, end))
+    at = end
+  }
+  return [...streams]
+    .sort(([a], [b]) => a - b)
+    .map(([, text]) => text)
+    .join('\n')
+}
+
+async function compare(t: Test, protocol: 'h1' | 'h2', input: () => Buffer[]): Promise<void> {
+  const canonical = protocol === 'h2' ? byStream : (output: Buffer) => output.toString('latin1')
   const fast = makeWorld(true)
   const general = makeWorld(false)
   let differences = 0
@@ -48,19 +65,23 @@ async function compare(t: Test, protocol: 'h1' | 'h2', input: () => Buffer): Pro
     const sent = input()
     const a = fast.connect(protocol)
     const b = general.connect(protocol)
-    a.push(sent)
-    b.push(sent)
-    await settled(a, b)
+    for (const bytes of sent) {
+      a.push(bytes)
+      b.push(bytes)
+      await settled(a, b)
+    }
     if (a.output.length > 0) answers++
-    if (!a.output.equals(b.output) && differences++ === 0) {
-      t.equal(a.output.toString('latin1'), b.output.toString('latin1'), sent.toString('latin1'))
+    const fromFast = canonical(a.output)
+    const fromGeneral = canonical(b.output)
+    if (fromFast !== fromGeneral && differences++ === 0) {
+      t.equal(fromFast, fromGeneral, String(sent))
     }
     a.destroy()
     b.destroy()
   }
   t.equal(differences, 0, 'connections whose answers differ')
   t.ok(answers * PER_CONNECTION >= CASES * 0.95, 'connections that were answered')
-  t.ok(fast.hits.count > CASES / 5, `${fast.hits.count} hits took the synchronous door`)
+  t.ok(fast.hits.count > CASES / 10, `${fast.hits.count} hits took the synchronous door`)
   t.equal(general.hits.count, 0)
 }
 

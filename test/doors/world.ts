@@ -178,7 +178,7 @@ function fill(tier: MemoryTier): void {
   }
 }
 
-const CLIENT: ClientFacts = {
+export const CLIENT: ClientFacts = {
   address: '192.0.2.7',
   port: 40_000,
   peerAddress: '192.0.2.7',

@@ -7,6 +7,8 @@ export interface RequestSpec {
   readonly path: string
   readonly fields?: FieldValues
   readonly body?: string | Buffer
+  /** The body waits for `sendBody`; its length is sent at once. */
+  readonly holdBody?: boolean
   /** Host of the request, without its port. */
   readonly host?: string
 }
@@ -33,6 +35,8 @@ export class ClientExchange {
   readonly conditions = new Conditions()
   /** Gives up: closes the connection or resets the stream. Set by the client that made this. */
   leave: () => void = () => {}
+  /** Sends the body that was held. */
+  sendBody: () => void = () => {}
   /** Stops and resumes reading from the connection. */
   pause: () => void = () => {}
   resume: () => void = () => {}

@@ -1,6 +1,7 @@
 import { DevelopmentAuthority } from '@larder/certs'
 import t, { type Test } from 'tap'
 import { loadConfigText } from '../../packages/proxy/src/config/load.ts'
+import type { Clock } from '../../packages/proxy/src/http/clock.ts'
 import { createLogger } from '../../packages/proxy/src/observability/logger.ts'
 import { WorkerMetrics } from '../../packages/proxy/src/observability/metrics.ts'
 import { withIssuedCertificates } from '../../packages/proxy/src/supervisor/issue-certificates.ts'
@@ -62,7 +63,7 @@ export async function startEdge(
 ): Promise<Edge> {
   const clock = new HandClock()
   const origin = await startScriptedOrigin(t, clock)
-  const ports = await startProxy(t, clock, origin, options)
+  const ports = await startProxy(t, origin.url, options, clock.clock)
   const client = protocol === 'h1' ? new Http1Client(ports.http) : new Http2Client(ports.https)
   t.teardown(() => client.close())
   const request = (spec: RequestSpec) => client.open(spec).done()
@@ -81,11 +82,12 @@ export async function startEdge(
   }
 }
 
-async function startProxy(
+/** A proxy in this process on free ports; it keeps the time of day unless given a clock. */
+export async function startProxy(
   t: Test,
-  clock: HandClock,
-  origin: ScriptedOrigin,
-  { rules = [], tenant = {}, otherTenants = [], ...options }: EdgeOptions,
+  originUrl: string,
+  { rules = [], tenant = {}, otherTenants = [], ...options }: EdgeOptions = {},
+  clock?: Clock,
 ): Promise<{ http: number; https: number }> {
   const written = {
     listen: { http: ['127.0.0.1:0'], https: ['127.0.0.1:0'] },
@@ -95,7 +97,7 @@ async function startProxy(
       {
         id: 'test',
         hosts: ['*'],
-        origins: [{ url: origin.url }],
+        origins: [{ url: originUrl }],
         certificate: 'self-signed',
         rules,
         ...tenant,
@@ -110,7 +112,7 @@ async function startProxy(
     slot: 0,
     metrics: new WorkerMetrics(),
     logger: createLogger({ level: 'error' }),
-    clock: clock.clock,
+    clock,
   })
   t.teardown(() => worker.drain(0))
   const listen = async (kind: 'http' | 'https') => {

@@ -46,8 +46,9 @@ export class Http1Client implements Client {
     exchange.pause = () => void socket.pause()
     exchange.resume = () => void socket.resume()
     this.#sockets.add(socket)
-    socket.write(requestHead(method, path, `${host}:${this.#port}`, fields, body))
-    if (body !== undefined) socket.write(body)
+    socket.write(requestHead(method, path, `${host}:${this.#port}`, fields, body), 'latin1')
+    exchange.sendBody = () => void (body !== undefined && socket.write(body))
+    if (spec.holdBody !== true) exchange.sendBody()
     return exchange
   }
 

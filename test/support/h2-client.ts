@@ -54,7 +54,8 @@ export class Http2Client implements Client {
     exchange.leave = () => stream.close(8) // CANCEL (RFC 9113 §7)
     exchange.pause = () => void stream.pause()
     exchange.resume = () => void stream.resume()
-    if (body !== undefined) stream.end(body)
+    exchange.sendBody = () => void (body !== undefined && stream.end(body))
+    if (spec.holdBody !== true) exchange.sendBody()
     return exchange
   }
 

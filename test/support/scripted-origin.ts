@@ -189,7 +189,8 @@ export class Wire {
   /** A head without framing of its own; Date unless given. */
   head(status: number, fields: FieldValues = {}): this {
     const lines = fieldLines({ Date: this.#clock.date(), ...canonical(fields) })
-    return this.write(`HTTP/1.1 ${status} Scripted\r\n${lines.join('\r\n')}\r\n\r\n`)
+    const text = `HTTP/1.1 ${status} Scripted\r\n${lines.join('\r\n')}\r\n\r\n`
+    return this.write(Buffer.from(text, 'latin1'))
   }
 
   interim(status: number, fields: FieldValues = {}): this {

@@ -68,7 +68,12 @@ export async function startAdminServer(
 }
 
 async function buildApp(supervisor: Supervisor, logger: Logger): Promise<FastifyInstance> {
-  const app = fastify({ bodyLimit: MAX_BODY_BYTES, routerOptions: { maxParamLength: 256 } })
+  const app = fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    routerOptions: { maxParamLength: 256 },
+    // Fastify would drop unknown members and turn texts into numbers; a caller is told instead.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+  })
   const authentication = new Authentication()
   app.decorateRequest('caller', undefined)
   app.addHook('onRequest', async (request, reply) => {

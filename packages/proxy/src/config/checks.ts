@@ -1,7 +1,8 @@
 import { parseAddress } from './address.ts'
 import { canonicalHostPattern } from './normalise-tenant.ts'
 import type { Problems } from './problems.ts'
-import type { WrittenCacheRule, WrittenConfig, WrittenTenant } from './schema.ts'
+import type { WrittenConfig } from './schema.ts'
+import type { WrittenCacheRule, WrittenTenant } from './schema-tenant.ts'
 import { parseDurationMs, parseSizeBytes } from './units.ts'
 
 /** What no schema can say: values that contradict each other. Parts that the schema refused are passed over. */

@@ -13,7 +13,7 @@ import type {
   TenantConfig,
 } from './config.ts'
 import type { Problems } from './problems.ts'
-import type { WrittenCacheRule, WrittenTenant } from './schema.ts'
+import type { WrittenCacheRule, WrittenTenant } from './schema-tenant.ts'
 import { type ConfigSources, readNamedFile } from './secrets.ts'
 import { parseDurationMs } from './units.ts'
 

@@ -90,5 +90,13 @@ function readSecret(
     )
     return undefined
   }
+  // What a Bearer token can carry (RFC 6750 §2.1, and a little more).
+  if (secret !== undefined && !/^[\x21-\x7e]{1,1024}$/.test(secret)) {
+    problems.error(
+      from,
+      'The secret has characters that no token can have: use visible ASCII, no spaces.',
+    )
+    return undefined
+  }
   return secret
 }

@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import { pino } from 'pino'
 import type { AccessLogConfig } from '../config/config.ts'
 
@@ -34,52 +35,79 @@ export interface AccessExtra {
   readonly originHeadMs: number
 }
 
-/** Lines wait in memory up to this many bytes; pino refuses a minLength from 16,384 on. */
-const BUFFER_BYTES = 8192
-const FLUSH_INTERVAL_MS = 500
+/** pino's destination in its buffer mode, which its types do not tell of. */
+interface Destination {
+  write(lines: Buffer): boolean
+  flushSync(): void
+  end(): void
+  destroy(): void
+}
 
-type Destination = ReturnType<typeof pino.destination>
+interface Sink {
+  readonly destination: Destination
+  readonly chunkBytes: number
+}
+
+/** Written at once to a file. */
+const FILE_CHUNK_BYTES = 64 * 1024
+/** To a pipe, which the workers share: what is no longer than this arrives in one piece (PIPE_BUF, pipe(7)). */
+const PIPE_CHUNK_BYTES = 4096
+const FLUSH_INTERVAL_MS = 500
+/** What a reader that has stopped reading may cost; lines beyond it are dropped. */
+const MAX_WAITING_BYTES = 8 * 1024 * 1024
+const MAX_TARGET_CHARS = 2048
+/** Room for any line: everything in it is bounded, and may double when it is quoted. */
+const MAX_LINE_BYTES = 2 * MAX_TARGET_CHARS + 4096
 
 /**
- * One JSON line per exchange, composed as text and written through pino's buffered destination: serialising an object
- * per request would cost more than answering it.
+ * One JSON line per exchange, composed as text, gathered in one buffer and written through pino's destination.
+ * Serialising an object per request would cost more than answering it; so would a write per line, or UTF-8.
  */
 export class AccessLog {
+  /** Chunks of lines given up because nobody read them. */
+  dropped = 0
   #config: AccessLogConfig
-  #destination: Destination | null
+  #sink: Sink | null
+  #buffer = Buffer.allocUnsafeSlow(FILE_CHUNK_BYTES + MAX_LINE_BYTES)
+  #length = 0
   readonly #flusher: NodeJS.Timeout
-  /** The time of the line in ISO 8601, made once per 100 ms tick. */
+  readonly #onError: (error: Error) => void
+  /** The time of the line in ISO 8601, made once per tick of the clock. */
   #timeAt = 0
   #time = ''
 
-  constructor(config: AccessLogConfig) {
+  /** `onError` is told once per destination: lines are lost from then on until it takes them again. */
+  constructor(config: AccessLogConfig, onError: (error: Error) => void) {
     this.#config = config
-    this.#destination = open(config.output)
-    this.#flusher = setInterval(() => this.#destination?.flush(), FLUSH_INTERVAL_MS)
+    this.#onError = onError
+    this.#sink = this.#open(config.output)
+    this.#flusher = setInterval(() => this.#flush(), FLUSH_INTERVAL_MS)
     this.#flusher.unref()
   }
 
   get enabled(): boolean {
-    return this.#destination !== null
+    return this.#sink !== null
   }
 
   /** New options; a file that log rotation has moved away is opened anew. */
   configure(config: AccessLogConfig): void {
-    const before = this.#destination
+    this.#flush()
+    const before = this.#sink
     this.#config = config
-    this.#destination = open(config.output)
-    if (before !== null) closeWhenWritten(before)
+    this.#sink = this.#open(config.output)
+    if (before !== null) closeWhenWritten(before.destination)
   }
 
   /** `now` in epoch ms. */
   write(record: AccessRecord, now: number): void {
-    if (this.#destination === null) return
+    const sink = this.#sink
+    if (sink === null) return
     if (now !== this.#timeAt) {
       this.#timeAt = now
       this.#time = new Date(now).toISOString()
     }
     const { extra } = record
-    let line = `{"time":"${this.#time}","client":"${this.#address(record.clientAddress)}","tenant":"${record.tenant}","rule":${quoted(record.rule)},"method":${quoted(record.method)},"scheme":"${record.scheme}","host":${quoted(record.authority)},"target":${quoted(this.#target(record.target))},"protocol":"HTTP/${record.httpVersion}","status":${record.status},"bytes":${record.bytes},"cache":"${record.cache}","durationMs":${round(record.durationMs)},"firstByteMs":${round(record.firstByteMs)}`
+    let line = `{"time":"${this.#time}","client":"${this.#address(record.clientAddress)}","tenant":"${record.tenant}","rule":${quoted(record.rule)},"method":${quoted(record.method)},"scheme":"${record.scheme}","host":${quoted(record.authority)},"target":${quoted(this.#target(record.target).slice(0, MAX_TARGET_CHARS))},"protocol":"HTTP/${record.httpVersion}","status":${record.status},"bytes":${record.bytes},"cache":"${record.cache}","durationMs":${round(record.durationMs)},"firstByteMs":${round(record.firstByteMs)}`
     if (!record.complete) line += ',"complete":false'
     if (extra !== null) {
       if (extra.stored) line += ',"stored":true'
@@ -90,14 +118,47 @@ export class AccessLog {
       if (extra.forwardStatus !== 0) line += `,"originStatus":${extra.forwardStatus}`
       if (extra.originHeadMs !== 0) line += `,"originMs":${round(extra.originHeadMs)}`
     }
-    this.#destination.write(`${line}}\n`)
+    line += '}\n'
+    if (this.#length + line.length > sink.chunkBytes) this.#flush()
+    this.#length += this.#buffer.latin1Write(line, this.#length, MAX_LINE_BYTES)
+  }
+
+  #flush(): void {
+    if (this.#sink === null || this.#length === 0) return
+    // The destination keeps what it is given until it is written: the buffer goes on to the next lines.
+    this.#sink.destination.write(Buffer.from(this.#buffer.subarray(0, this.#length)))
+    this.#length = 0
   }
 
   /** Writes what waits, synchronously. */
   close(): void {
     clearInterval(this.#flusher)
-    if (this.#destination !== null) closeWhenWritten(this.#destination)
-    this.#destination = null
+    this.#flush()
+    if (this.#sink !== null) closeWhenWritten(this.#sink.destination)
+    this.#sink = null
+  }
+
+  #open(output: string): Sink | null {
+    if (output === 'off') return null
+    const dest = output === 'stdout' ? 1 : output
+    const chunkBytes = dest === 1 && isPipe(1) ? PIPE_CHUNK_BYTES : FILE_CHUNK_BYTES
+    const destination = pino.destination({
+      dest,
+      sync: false,
+      append: true,
+      contentMode: 'buffer',
+      maxWrite: chunkBytes,
+      maxLength: MAX_WAITING_BYTES,
+    })
+    destination.on('drop', () => this.dropped++)
+    // A reader that went away or a full disk costs log lines, never the proxy.
+    let told = false
+    destination.on('error', (error: Error) => {
+      if (!told) this.#onError(error)
+      told = true
+    })
+    // By way of unknown: the declared `write` takes text only.
+    return { destination: destination as unknown as Destination, chunkBytes }
   }
 
   #address(address: string): string {
@@ -115,13 +176,13 @@ export class AccessLog {
   }
 }
 
-function open(output: string): Destination | null {
-  if (output === 'off') return null
-  const dest = output === 'stdout' ? 1 : output
-  const destination = pino.destination({ dest, sync: false, minLength: BUFFER_BYTES, append: true })
-  // A reader that went away or a full disk costs log lines, never the proxy.
-  destination.on('error', () => undefined)
-  return destination
+function isPipe(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFIFO()
+  } catch {
+    // A closed stdout: writing will tell.
+    return false
+  }
 }
 
 function closeWhenWritten(destination: Destination): void {
@@ -134,13 +195,20 @@ function closeWhenWritten(destination: Destination): void {
   }
 }
 
-/** JSON text; most values need no escaping, and are found out by one scan. */
+/** JSON text in ASCII; most values need no escaping, and are found out by one scan. */
 function quoted(text: string): string {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (code < 0x20 || code === 0x22 || code === 0x5c || code > 0x7e) return JSON.stringify(text)
+    if (code < 0x20 || code === 0x22 || code === 0x5c || code > 0x7e) return escaped(text)
   }
   return `"${text}"`
+}
+
+function escaped(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\x7f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 function round(ms: number): number {

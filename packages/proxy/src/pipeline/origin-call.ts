@@ -1,8 +1,8 @@
 import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
-import { sameVariant, variantKey } from '../caching/vary.ts'
+import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
-import { ProxyError } from '../http/proxy-error.ts'
+import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
 import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
@@ -55,7 +55,7 @@ const ABOUT_THE_CLIENT: ReadonlySet<unknown> = new Set([
  */
 export class OriginCall implements OriginHandler {
   readonly callKey: string
-  readonly asked: AskedFor
+  asked: AskedFor
   /** The exchange whose request is sent. Its fields decide what variant the answer is. */
   readonly leader: Transaction
   /** A stored response that may have to do if the origin fails. */
@@ -144,7 +144,15 @@ export class OriginCall implements OriginHandler {
       this.#abandonFetch()
       return
     }
-    this.#apply(judgeResponse(this.asked, status, received, originName, now), now)
+    const verdict = judgeResponse(this.asked, status, received, originName, now)
+    if (this.#asksForLess(verdict)) return this.#askAgain()
+    this.#apply(verdict, now)
+  }
+
+  /** The rest of a stored part cannot be had: a range that no client asked for must not show in the answer. */
+  #asksForLess(verdict: Verdict): boolean {
+    if (!this.plan.completesPart || this.unconditional) return false
+    return this.#status === 416 || (this.#status === 206 && verdict.kind !== 'store')
   }
 
   #apply(verdict: Verdict, now: number): void {
@@ -168,8 +176,7 @@ export class OriginCall implements OriginHandler {
   }
 
   #freshened(metadata: StoredMetadata): void {
-    const stored = this.asked.validating
-    if (stored === null) return
+    const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
     if (!this.#mayStore) return this.#askAgain()
     const fresh = this.#host.tier.freshen(stored, metadata)
@@ -182,12 +189,11 @@ export class OriginCall implements OriginHandler {
 
   #askAgain(): void {
     this.#fetch?.abort()
-    if (this.unconditional) {
-      const details = ['', '304 to a request without conditions']
-      return this.#failed(new ProxyError('ORIGIN_INVALID_RESPONSE', details))
-    }
     this.unconditional = true
-    for (const tx of this.#waiting) tx.outcome.detail = 'not-modified-mismatch'
+    this.asked = { ...this.asked, validating: null, ranged: false }
+    if (this.#status === 304) {
+      for (const tx of this.#waiting) tx.outcome.detail = 'not-modified-mismatch'
+    }
     this.start()
   }
 
@@ -196,7 +202,9 @@ export class OriginCall implements OriginHandler {
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
     const insertion = this.#mayStore ? this.#host.tier.insert(metadata, this.#completeLength) : null
     if (insertion === null) {
-      return this.#pass(clientFields, false, { reason: this.#mayStore ? 'too-large' : 'purged' })
+      // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
+      const reason = this.#mayStore ? 'too-large' : 'purged'
+      return this.#pass(clientFields, this.#mayStore, { reason })
     }
     this.#metadata = metadata
     this.#insertion = insertion
@@ -215,30 +223,33 @@ export class OriginCall implements OriginHandler {
   }
 
   /**
-   * The answer is for the leader alone. A server error is shown to those who wait with it as well: each asking again by
-   * itself would be a stampede on an origin in trouble.
+   * The answer is not stored. `shareable`: those who wait for it may have it all the same. So it is with a server error,
+   * too: each asking again by itself would be a stampede on an origin in trouble.
    */
   #pass(
     clientFields: Fields,
     shareable: boolean,
     { reason }: { readonly reason: Transaction['outcome']['detail'] },
   ): void {
-    const setsCookie = clientFields.has('set-cookie')
-    if (!shareable && !ABOUT_THE_CLIENT.has(reason)) this.#host.uncacheable(this)
+    const shared = shareable && !clientFields.has('set-cookie')
+    if (reason !== 'status' && !ABOUT_THE_CLIENT.has(reason)) this.#host.uncacheable(this)
     this.#end()
     const length = clientFields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
     const stream = new ResponseStream(this.#requireFetch(), false)
     this.#stream = stream
-    const taken = this.#takeWaiting()
-    const shared = shareable && !setsCookie
-    for (const tx of taken) {
-      if (tx !== this.leader && !shared) continue
+    const variant = variantKey(clientFields.get('vary'), this.asked.requestFields)
+    const others: Transaction[] = []
+    for (const tx of this.#takeWaiting()) {
+      if (tx !== this.leader && !(shared && isOfVariant(tx, variant, clientFields))) {
+        others.push(tx)
+        continue
+      }
       tx.outcome.detail ??= reason
       tx.outcome.forwardStatus = this.#status
       this.#answer(tx, clientFields.clone())
     }
-    if (!shared) for (const tx of taken) if (tx !== this.leader) this.#host.release(tx)
+    for (const tx of others) this.#host.release(tx)
     // An answer without content ends by itself, and leaves its connection fit for the next request.
     if (stream.readerCount === 0 && this.#status !== 204) this.#abandonFetch()
   }
@@ -323,9 +334,7 @@ export class OriginCall implements OriginHandler {
 
   #isFor(tx: Transaction): boolean {
     const metadata = this.#metadata
-    if (metadata === null) return false
-    const { fields } = tx.exchange.request
-    return sameVariant(metadata.variant, variantKey(metadata.fields.get('vary'), fields))
+    return metadata !== null && isOfVariant(tx, metadata.variant, metadata.fields)
   }
 
   #takeWaiting(): Transaction[] {
@@ -349,6 +358,10 @@ export class OriginCall implements OriginHandler {
     this.#ended = true
     this.#host.finished(this)
   }
+}
+
+function isOfVariant(tx: Transaction, variant: VariantKey, response: Fields): boolean {
+  return sameVariant(variant, variantKey(response.get('vary'), tx.exchange.request.fields))
 }
 
 function raise(): never {

@@ -2,9 +2,10 @@ import type { Fields } from '../http/fields.ts'
 import type { OriginFetch } from '../origin/origin-fetch.ts'
 import type { Exchange, ResponseWriter } from '../transport/exchange.ts'
 
-/** A reader may fall this far behind the origin before the origin has to wait for it. */
+/** The slowest reader may fall this far behind the origin before the origin has to wait for it. */
 const MAX_LAG_BYTES = 256 * 1024
-const RESUME_LAG_BYTES = 64 * 1024
+/** One reader alone needs no more than keeps its transport busy: it may be one of thousands. */
+const MAX_LAG_ALONE_BYTES = 32 * 1024
 
 /**
  * A response body under way, read by any number of exchanges. While it is being stored every byte is kept and a new
@@ -146,10 +147,11 @@ export class ResponseStream {
     }
     if (dropped > 0) this.#chunks.splice(0, dropped)
     const lag = this.#received - slowest
-    if (!this.#paused && lag > MAX_LAG_BYTES) {
+    const maxLag = this.#readers.size > 1 ? MAX_LAG_BYTES : MAX_LAG_ALONE_BYTES
+    if (!this.#paused && lag > maxLag) {
       this.#paused = true
       this.#fetch.pause()
-    } else if (this.#paused && lag <= RESUME_LAG_BYTES) {
+    } else if (this.#paused && lag <= maxLag / 2) {
       this.#paused = false
       this.#fetch.resume()
     }

@@ -155,6 +155,9 @@ export class ListeningSockets {
   #openPlace(place: Place): boolean {
     for (let slot = 0; slot < this.#slots; slot++) {
       try {
+        // Without SO_REUSEPORT once: else a second proxy would share the port of the first and take half of its
+        // connections.
+        if (slot === 0 && place.port !== 0) this.#createOne(place, 0)?.close()
         place.handles[slot] = this.#createOne(place)
       } catch (error) {
         closePlace(place)
@@ -165,15 +168,21 @@ export class ListeningSockets {
     return true
   }
 
-  #createOne(place: Place): SocketHandle | undefined {
+  #createOne(place: Place, sharing = REUSE_PORT): SocketHandle | undefined {
     if (this.#createHandle === undefined) return undefined
     const version = place.host.includes(':') ? 6 : 4
-    const flags = REUSE_PORT | (version === 6 ? IPV6_ONLY : 0)
+    const flags = sharing | (version === 6 ? IPV6_ONLY : 0)
     const handle = this.#createHandle(place.host, place.port, version, undefined, flags)
     if (typeof handle === 'number') throw new ListenError(place.address, handle)
+    // libuv keeps EADDRINUSE of bind to itself until somebody asks; a worker that gets such a socket would listen
+    // on some free port without a word.
+    const name: { port?: number } = {}
+    const errno = handle.getsockname(name)
+    if (errno < 0) {
+      handle.close()
+      throw new ListenError(place.address, errno)
+    }
     if (place.port === 0) {
-      const name: { port?: number } = {}
-      handle.getsockname(name)
       place.port = name.port ?? 0
       place.address = formatAddress(place.host, place.port)
     }

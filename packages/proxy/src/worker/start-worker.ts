@@ -94,7 +94,9 @@ class Worker implements RunningWorker {
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
     this.#tier = new MemoryTier(config.memory.maxSizeBytes, config.memory.maxObjectBytes)
-    this.#log = new AccessLog(config.logging.access)
+    this.#log = new AccessLog(config.logging.access, (err) =>
+      logger.error({ err, output: config.logging.access.output }, 'the access log is not written'),
+    )
     this.#recorder = new Recorder(metrics, this.#log, this.#clock)
     this.#certificates = new CertificateStore(
       {

@@ -1,0 +1,244 @@
+import { type Static, Type } from 'typebox'
+import { count, duration, oneOf } from './schema-parts.ts'
+
+const closed = { additionalProperties: false }
+
+/** The part of the schema that is about one tenant: origins, certificate, rules. */
+
+const origin = Type.Object(
+  {
+    url: Type.String({
+      kind: 'origin-url',
+      description: "'http://host:port' or 'https://host', without a path.",
+    }),
+    backup: Type.Optional(
+      Type.Boolean({ default: false, description: 'Asked only when the others cannot be.' }),
+    ),
+    name: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        pattern: '^[A-Za-z0-9._:-]+$',
+        description: 'Name in logs and metrics; host:port without it.',
+      }),
+    ),
+  },
+  closed,
+)
+
+const originTimeouts = Type.Object(
+  {
+    connect: duration('2s', {
+      description: 'Name look-up, TCP and TLS of a connection to the origin.',
+      min: '10ms',
+      max: '10m',
+    }),
+    firstByte: duration('30s', {
+      description: 'From the end of the request to the head of the response.',
+      min: '10ms',
+      max: '1h',
+    }),
+    idle: duration('30s', {
+      description: 'Between two pieces of a response body.',
+      min: '10ms',
+      max: '1h',
+    }),
+  },
+  closed,
+)
+
+const originTls = Type.Object(
+  {
+    caFile: Type.Optional(
+      Type.String({
+        description:
+          'PEM: the authorities whose certificates are accepted, in place of the usual ones of the Web.',
+      }),
+    ),
+    serverName: Type.Optional(
+      Type.String({
+        kind: 'host',
+        description:
+          'Name that is asked for (SNI) and that the certificate must be for, in place of the host in the url.',
+      }),
+    ),
+  },
+  closed,
+)
+
+const certificate = Type.Union(
+  [
+    oneOf(['self-signed', 'acme']),
+    Type.Object(
+      {
+        certFile: Type.Optional(
+          Type.String({ description: 'PEM: the certificate, then its chain.' }),
+        ),
+        keyFile: Type.Optional(Type.String({ description: 'PEM: the private key of certFile.' })),
+        selfSigned: Type.Optional(
+          Type.Boolean({ description: 'Issue a certificate from the development authority.' }),
+        ),
+      },
+      closed,
+    ),
+  ],
+  {
+    description:
+      "{ certFile, keyFile }, or 'self-signed'. Without it the tenant is not served over TLS.",
+  },
+)
+
+const queryNames = (description: string) =>
+  Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 1000, description })
+
+const cacheRule = Type.Object(
+  {
+    ttl: duration(undefined, {
+      description: 'Freshness lifetime, in place of what the origin says.',
+    }),
+    defaultTtl: duration(undefined, {
+      description: 'Freshness lifetime of responses whose origin says nothing.',
+    }),
+    minTtl: duration(undefined, { description: 'Least freshness lifetime.' }),
+    maxTtl: duration(undefined, { description: 'Greatest freshness lifetime.' }),
+    staleWhileRevalidate: duration(undefined, {
+      description:
+        'Serve stale this long while validating behind (RFC 5861), unless the origin says.',
+    }),
+    staleIfError: duration(undefined, {
+      description:
+        'Serve stale this long when the origin fails (RFC 5861), unless the origin says.',
+    }),
+    query: Type.Optional(
+      Type.Union(
+        [
+          oneOf(['keep', 'ignore', 'sort']),
+          Type.Object(
+            {
+              keep: Type.Optional(queryNames('Only these parameters are part of the cache key.')),
+              drop: Type.Optional(
+                queryNames('All parameters but these are part of the cache key.'),
+              ),
+            },
+            closed,
+          ),
+        ],
+        {
+          default: 'keep',
+          description:
+            "The query in the cache key: whole, left out, sorted, only { keep: [names] } or all but { drop: [names] } ('utm_*' is a prefix).",
+        },
+      ),
+    ),
+    key: Type.Optional(
+      Type.Object(
+        {
+          headers: Type.Optional(
+            Type.Array(Type.String({ kind: 'token' }), {
+              maxItems: 16,
+              default: [],
+              description: 'Request fields whose values are part of the cache key.',
+            }),
+          ),
+          cookies: Type.Optional(
+            Type.Array(Type.String({ kind: 'token' }), {
+              maxItems: 16,
+              default: [],
+              description: 'Cookies whose values are part of the cache key.',
+            }),
+          ),
+        },
+        closed,
+      ),
+    ),
+    requestDirectives: Type.Optional(
+      oneOf(['honour', 'ignore'], {
+        default: 'honour',
+        description: "Cache-Control of the client's request (RFC 9111 §5.2.1).",
+      }),
+    ),
+    originDirectives: Type.Optional(
+      oneOf(['honour', 'ignore'], {
+        default: 'honour',
+        description:
+          'Cache-Control of the response. With ignore, even private and no-store responses are stored: for origins whose content is known to be public.',
+      }),
+    ),
+    storeSetCookie: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Store responses with Set-Cookie, without that field.',
+      }),
+    ),
+  },
+  closed,
+)
+
+const rule = Type.Object(
+  {
+    path: Type.String({
+      kind: 'path-pattern',
+      description: "Path of the request; '*' stands for any characters, '/' included.",
+    }),
+    methods: Type.Optional(
+      Type.Array(Type.String({ kind: 'token' }), {
+        minItems: 1,
+        maxItems: 32,
+        description: 'Only these methods.',
+      }),
+    ),
+    cache: Type.Optional(
+      Type.Union([Type.Literal('bypass'), cacheRule], {
+        description: "'bypass' (never store, never look up), or how to store.",
+      }),
+    ),
+  },
+  closed,
+)
+
+export const tenantSchema = Type.Object(
+  {
+    id: Type.String({
+      minLength: 1,
+      maxLength: 64,
+      pattern: '^[a-z0-9][a-z0-9._-]*$',
+      description: 'Name in logs, metrics, purges and cache keys; never reuse it for someone else.',
+    }),
+    hosts: Type.Array(Type.String({ kind: 'host-pattern' }), {
+      minItems: 1,
+      maxItems: 10_000,
+      description: "Host names; '*.name' for one label in front, '*' for every host that is left.",
+    }),
+    origins: Type.Array(origin, {
+      minItems: 1,
+      maxItems: 256,
+      description: 'Where requests go.',
+    }),
+    originTimeouts: Type.Optional(originTimeouts),
+    originTls: Type.Optional(originTls),
+    originMaxConnections: count(256, {
+      description: 'Connections of one worker to one origin.',
+      minimum: 1,
+      maximum: 65_535,
+    }),
+    hostHeader: Type.Optional(
+      Type.String({
+        kind: 'host-header',
+        default: 'client',
+        description: "Host field that the origin sees: 'client', 'origin', or a name.",
+      }),
+    ),
+    certificate: Type.Optional(certificate),
+    rules: Type.Optional(
+      Type.Array(rule, {
+        maxItems: 10_000,
+        default: [],
+        description: 'First match wins; without a match the origin decides.',
+      }),
+    ),
+  },
+  closed,
+)
+
+export type WrittenTenant = Static<typeof tenantSchema>
+export type WrittenCacheRule = Static<typeof cacheRule>
