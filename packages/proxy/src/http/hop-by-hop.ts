@@ -30,6 +30,11 @@ export function endToEnd(fields: Fields): Fields {
   })
 }
 
+/** A field by which one hop frames, secures or switches its connection; never one to be passed on. */
+export function isOfConnection(name: string): boolean {
+  return HOP_BY_HOP.has(name) || PROXY_FIELDS.has(name) || name === 'content-length'
+}
+
 function nominatedByConnection(fields: Fields): Set<string> | undefined {
   const connection = fields.get('connection')
   if (connection === undefined) return undefined
