@@ -1,4 +1,6 @@
+import { freshPath } from '../support/asserts.ts'
 import { type Edge, onBoth } from '../support/edge.ts'
+import type { PlainAnswer } from '../support/scripted-origin.ts'
 
 const CLIENTS = 20
 const FRESH = { 'Cache-Control': 'max-age=60' }
@@ -159,6 +161,38 @@ onBoth(
       t.notOk(follower.fields.has('set-cookie'))
     }
     t.equal(origin.asked('/'), 1)
+  },
+)
+
+onBoth(
+  'followers never get the fields that private or no-cache name (RFC 9111 §5.2.2.4, §5.2.2.7)',
+  { memory: { maxSize: '16MiB', maxObjectSize: '1KiB' } },
+  async (t, edge) => {
+    const { open, origin } = edge
+    const answers: PlainAnswer[] = [
+      { body: 'small' },
+      { body: 'x'.repeat(2000) },
+      { status: 503, body: 'later' },
+    ]
+    for (const answer of answers) {
+      const barrier = Promise.withResolvers<void>()
+      const path = freshPath()
+      const cacheControl = `${answer.status === 503 ? '' : 'max-age=60, '}private="x-secret"`
+      const fields = { 'Cache-Control': cacheControl, 'X-Secret': 'mine' }
+      origin.answers(path, async (wire) => {
+        await barrier.promise
+        wire.answer({ ...answer, fields })
+      })
+      const leader = open({ path })
+      await origin.untilAsked(1, path)
+      const follower = open({ path })
+      await proxyHasRead(edge)
+      barrier.resolve()
+      t.equal((await leader.done()).fields.get('x-secret'), 'mine')
+      t.equal((await follower.done()).text, answer.body)
+      t.notOk(follower.fields.has('x-secret'), `${answer.status ?? 200} ${answer.body?.length}`)
+      t.equal(origin.asked(path), 1)
+    }
   },
 )
 

@@ -238,6 +238,20 @@ onBoth(
   },
 )
 
+onBoth(
+  'a chunked part of another size than its Content-Range is not stored (RFC 9110 §15.3.7.1)',
+  async (t, { get, origin }) => {
+    const fields = { ...FIELDS, 'Content-Range': 'bytes 0-4/20', 'Transfer-Encoding': 'chunked' }
+    for (const body of ['0123', '012345X', '0123456789ABCDEFGHIJKL']) {
+      const path = freshPath()
+      origin.answers(path, (wire) => wire.head(206, fields).chunk(body).lastChunk(), ranged())
+      await get(path, { Range: 'bytes=0-4' })
+      t.equal((await get(path, { Range: 'bytes=0-4' })).text, '01234', body)
+      t.ok((await get(path)).body.equals(BODY), body)
+    }
+  },
+)
+
 async function assertPartNotStored(
   t: Test,
   { get, origin }: Edge,

@@ -153,13 +153,14 @@ export function reusePolicy(
       ofOrigin(directives.staleWhileRevalidateSeconds) ?? rule.staleWhileRevalidateMs ?? 0,
     staleIfErrorMs: ofOrigin(directives.staleIfErrorSeconds) ?? rule.staleIfErrorMs,
     immutable: directives.immutable,
-    withheldFields: withheldFields(directives, origin),
+    withheldFields: withheldFields(directives, rule),
   }
 }
 
-function withheldFields(directives: CacheControl, origin: boolean): string[] {
+/** Fields that no other client than the one who asked may see. */
+export function withheldFields(directives: CacheControl, rule: CacheRule): string[] {
   const names = ['set-cookie']
-  if (!origin) return names
+  if (!rule.honourOriginDirectives) return names
   // RFC 9111 §5.2.2.4, §5.2.2.7: without a validation of its own no later request may see these.
   if (Array.isArray(directives.noCache)) names.push(...directives.noCache)
   if (Array.isArray(directives.private)) names.push(...directives.private)

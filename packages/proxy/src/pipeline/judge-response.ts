@@ -2,7 +2,13 @@ import { ageBase, hasUsableAge } from '../caching/age.ts'
 import type { CacheControl } from '../caching/cache-control.ts'
 import type { CacheRule } from '../caching/cache-rule.ts'
 import { freshenedFields, validatesStored } from '../caching/freshen.ts'
-import { mayStore, type ReusePolicy, reusePolicy, type StoreRefusal } from '../caching/may-store.ts'
+import {
+  mayStore,
+  type ReusePolicy,
+  reusePolicy,
+  type StoreRefusal,
+  withheldFields,
+} from '../caching/may-store.ts'
 import { CONSUMED_FIELDS, responseDirectives } from '../caching/targeted-cache-control.ts'
 import { variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
@@ -162,6 +168,20 @@ export function responseFields(received: Fields, now: number): Fields {
 /** Without the fields that were meant for this cache alone. */
 export function clientSafe(fields: Fields): Fields {
   return fields.without((name) => CONSUMED_FIELDS.has(name))
+}
+
+/** What of an answer that is not stored goes to those who only waited with the one who asked. */
+export function forFollowers(fields: Fields, rule: CacheRule): Fields {
+  const withheld = withheldFields(responseDirectives(fields).directives, rule)
+  return fields.without((name) => withheld.includes(name))
+}
+
+/** Bytes of the body that is to be stored: of a part what Content-Range says; undefined when nobody said. */
+export function expectedBytes({ fields, part }: StoredMetadata): number | undefined {
+  const length = fields.get('content-length')
+  if (part === undefined) return length === undefined ? undefined : parseContentLength(length)
+  const range = rangeOf(fields)
+  return range === undefined ? undefined : range.last - range.first + 1
 }
 
 /** What the shared copy carries: no Age of its own, nothing withheld (RFC 9111 §3.1). */

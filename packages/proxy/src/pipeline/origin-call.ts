@@ -8,7 +8,14 @@ import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
 import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
-import { type AskedFor, clientSafe, judgeResponse, type Verdict } from './judge-response.ts'
+import {
+  type AskedFor,
+  clientSafe,
+  expectedBytes,
+  forFollowers,
+  judgeResponse,
+  type Verdict,
+} from './judge-response.ts'
 import type { FetchPlan } from './plan-fetch.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
@@ -196,7 +203,9 @@ export class OriginCall implements OriginHandler {
   #store(metadata: StoredMetadata, clientFields: Fields, now: number): void {
     const length = metadata.fields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
-    const insertion = this.#mayStore ? this.#host.tier.insert(metadata, this.#completeLength) : null
+    const insertion = this.#mayStore
+      ? this.#host.tier.insert(metadata, expectedBytes(metadata))
+      : null
     if (insertion === null) {
       // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
       const reason = this.#mayStore ? 'too-large' : 'purged'
@@ -243,7 +252,8 @@ export class OriginCall implements OriginHandler {
       }
       tx.outcome.detail ??= reason
       tx.outcome.forwardStatus = this.#status
-      this.#answer(tx, clientFields.clone())
+      const own = tx === this.leader ? clientFields : forFollowers(clientFields, this.asked.rule)
+      this.#answer(tx, own.clone())
     }
     for (const tx of others) this.#host.release(tx)
     // An answer without content ends by itself, and leaves its connection fit for the next request.

@@ -48,7 +48,7 @@ export class MemoryTier implements StorageTier {
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
     if (expectedBytes !== undefined && expectedBytes > this.maxObjectBytes) return null
-    return new MemoryInsertion(this, metadata)
+    return new MemoryInsertion(this, metadata, expectedBytes)
   }
 
   freshen(stored: StoredResponse, metadata: StoredMetadata): StoredResponse {
@@ -150,13 +150,15 @@ export class MemoryTier implements StorageTier {
 class MemoryInsertion implements Insertion {
   readonly #tier: MemoryTier
   readonly #metadata: StoredMetadata
+  readonly #expectedBytes: number | undefined
   #chunks: Buffer[] = []
   #bytes = 0
   #open = true
 
-  constructor(tier: MemoryTier, metadata: StoredMetadata) {
+  constructor(tier: MemoryTier, metadata: StoredMetadata, expectedBytes: number | undefined) {
     this.#tier = tier
     this.#metadata = metadata
+    this.#expectedBytes = expectedBytes
   }
 
   write(chunk: Buffer): boolean {
@@ -173,6 +175,7 @@ class MemoryInsertion implements Insertion {
 
   commit(): void {
     if (!this.#open) return
+    if (this.#bytes !== (this.#expectedBytes ?? this.#bytes)) return this.abandon()
     // Exactly its own bytes: a slice of a socket's read buffer would keep all of that buffer alive.
     const body = Buffer.allocUnsafeSlow(this.#bytes)
     let at = 0
