@@ -184,6 +184,22 @@ onBoth(
 )
 
 onBoth(
+  'a part of what is too large to store is not completed (RFC 9111 §3.4)',
+  { memory: { maxSize: '16MiB', maxObjectSize: '1KiB' } },
+  async (t, { get, origin }) => {
+    const body = Buffer.from('0123456789'.repeat(150))
+    origin.answers('/', ranged(FIELDS, body))
+    await get('/', { Range: 'bytes=0-999' })
+    t.ok((await get('/')).body.equals(body))
+    t.notOk(origin.lastRequest.fields.has('range'))
+    await get('/', { Range: 'bytes=1000-' })
+    const across = await get('/', { Range: 'bytes=900-1100' })
+    t.equal(across.text, body.toString('latin1', 900, 1101))
+    t.equal(origin.asked(), 4, 'nor are its parts put together')
+  },
+)
+
+onBoth(
   'parts that touch or overlap are combined by their strong validator (RFC 9111 §3.4)',
   async (t, { get, origin }) => {
     origin.answers('/', ranged())

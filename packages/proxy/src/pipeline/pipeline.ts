@@ -158,7 +158,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     tx.outcome.forwarded = reason
     if (tx.exchange.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
     if (this.#refusesLoop(tx)) return
-    const plan = planFetch(tx, found, tx.released > MAX_RELEASES, now)
+    const plan = this.#plan(tx, found, tx.released > MAX_RELEASES, now)
     // Nobody waits for an answer that is likely to be for one client, or that must be newer than the request.
     const alone =
       tx.released > MAX_RELEASES ||
@@ -177,6 +177,10 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (!alone) this.#calls.set(callKey, call)
     call.join(tx)
     call.start()
+  }
+
+  #plan(tx: Transaction, found: Found, whole: boolean, now: number): FetchPlan {
+    return planFetch(tx, found, whole, this.tier.maxObjectBytes, now)
   }
 
   #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
@@ -198,7 +202,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** RFC 5861 §3: one validation behind the answers that it is for. */
   #revalidateBehind(tx: Transaction, found: Found, now: number): void {
-    const plan = planFetch(tx, found, true, now)
+    const plan = this.#plan(tx, found, true, now)
     const callKey = this.#callKey(tx, found, plan)
     if (this.#calls.has(callKey)) return
     const call = this.#newCall(tx, found, plan, callKey)
