@@ -17,6 +17,8 @@ const CASES: [file: string, imported: string, allowed: boolean][] = [
   ['transport/new.ts', '../http/fields.ts', true],
   ['transport/h1/new.ts', '../../pipeline/pipeline.ts', false],
   ['transport/new.ts', '../config/config.ts', false],
+  ['origin/new.ts', '../transport/exchange.ts', true],
+  ['origin/new.ts', '../transport/h1/output.ts', false],
   ['pipeline/new.ts', '../storage/memory-tier.ts', true],
   ['pipeline/new.ts', '../worker/start-worker.ts', false],
   ['config/new.ts', '../supervisor/supervisor.ts', false],

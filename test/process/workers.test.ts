@@ -143,7 +143,8 @@ t.test('SIGTERM finishes what is under way and ends with status 0', async (t) =>
     release = asked
   })
   let finish = () => {}
-  const origin = await startOrigin(t, (_request, response) => {
+  const origin = await startOrigin(t, (request, response) => {
+    if (request.url !== '/slow') return void response.end('still here')
     release()
     finish = () => response.end('whole')
   })

@@ -33,6 +33,8 @@ export interface Edge {
 /** What an operator would write, but for listeners and origin; the tenant's options may be among them. */
 export interface EdgeOptions {
   readonly rules?: readonly unknown[]
+  /** Tenants beside it. */
+  readonly otherTenants?: readonly unknown[]
   /** More options of the tenant. */
   readonly tenant?: Readonly<Record<string, unknown>>
   readonly [option: string]: unknown
@@ -84,7 +86,7 @@ export async function startEdge(
 export async function startProxy(
   t: Test,
   originUrl: string,
-  { rules = [], tenant = {}, ...options }: EdgeOptions = {},
+  { rules = [], tenant = {}, otherTenants = [], ...options }: EdgeOptions = {},
   clock?: Clock,
 ): Promise<{ http: number; https: number }> {
   const written = {
@@ -100,6 +102,7 @@ export async function startProxy(
         rules,
         ...tenant,
       },
+      ...otherTenants,
     ],
   }
   const loaded = loadConfigText(JSON.stringify(written), 'larder.json')

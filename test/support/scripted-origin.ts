@@ -1,5 +1,7 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import type { CertificatePair } from '@larder/certs'
 import type { Test } from 'tap'
 import type { Fields } from '../../packages/proxy/src/http/fields.ts'
 import { Conditions } from './conditions.ts'
@@ -44,18 +46,26 @@ export class ScriptedOrigin {
   readonly clock: HandClock
   port = 0
   readonly #answers = new Map<string, Answer[]>()
-  readonly #server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
-    this.#serve(socket),
-  )
+  readonly #secure: boolean
+  readonly #server: Server
   readonly #sockets = new Set<Socket>()
   readonly #conditions = new Conditions()
 
-  constructor(clock: HandClock) {
+  /** With a certificate it speaks TLS. */
+  constructor(clock: HandClock, certificate?: CertificatePair) {
     this.clock = clock
+    this.#secure = certificate !== undefined
+    const serve = (socket: Socket) => this.#serve(socket)
+    this.#server =
+      certificate === undefined
+        ? createServer({ noDelay: true, allowHalfOpen: true }, serve)
+        : createTlsServer({ cert: certificate.certPem, key: certificate.keyPem }, serve)
+    // A client that does not like the certificate.
+    this.#server.on('tlsClientError', () => {})
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`
+    return `${this.#secure ? 'https' : 'http'}://127.0.0.1:${this.port}`
   }
 
   /** `where`: a path, or a whole target with its query. */
@@ -81,6 +91,11 @@ export class ScriptedOrigin {
 
   until(condition: () => boolean): Promise<void> {
     return this.#conditions.until(condition)
+  }
+
+  /** For scripts that see something themselves: those who wait for it look again. */
+  noticed(): void {
+    this.#conditions.changed()
   }
 
   /** Resolves when the origin has been asked so often. */
@@ -202,6 +217,11 @@ export class Wire {
     return this
   }
 
+  /** Cuts the connection: FIN without whatever TLS says at the end. */
+  cut(): void {
+    this.socket.destroySoon()
+  }
+
   /** Ends the connection in order. */
   end(): void {
     this.socket.end()
@@ -212,8 +232,12 @@ export class Wire {
   }
 }
 
-export async function startScriptedOrigin(t: Test, clock: HandClock): Promise<ScriptedOrigin> {
-  const origin = new ScriptedOrigin(clock)
+export async function startScriptedOrigin(
+  t: Test,
+  clock: HandClock,
+  certificate?: CertificatePair,
+): Promise<ScriptedOrigin> {
+  const origin = new ScriptedOrigin(clock, certificate)
   await origin.listen()
   t.teardown(() => origin.close())
   return origin

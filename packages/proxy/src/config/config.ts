@@ -133,6 +133,7 @@ export interface TenantConfig {
   /** At least one. Those with `backup` are asked when none of the others can be. */
   readonly origins: readonly OriginConfig[]
   readonly originTimeouts: OriginTimeoutsConfig
+  readonly originTls: OriginTlsConfig
   /** Connections of one worker to one origin. */
   readonly originMaxConnections: number
   /** The Host field that the origin sees: the client's, the origin's own authority, or this name. */
@@ -160,6 +161,14 @@ export interface OriginTimeoutsConfig {
   readonly firstByteMs: number
   /** Between two chunks of the response body. */
   readonly idleMs: number
+}
+
+/** For origins whose url begins with https. */
+export interface OriginTlsConfig {
+  /** Certificates of the authorities that are trusted; undefined = the usual ones of the Web. */
+  readonly caPem: string | undefined
+  /** Sent as SNI, and looked for in the certificate; undefined = the host of the url. */
+  readonly serverName: string | undefined
 }
 
 /** The primary reads the files and issues what is self-signed, so that workers without its rights need neither. */

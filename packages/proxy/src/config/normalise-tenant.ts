@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import { checkPair, coversName, expiryWarning } from '@larder/certs'
 import { parseAuthority } from '../http/authority.ts'
@@ -6,6 +7,7 @@ import type {
   CertificateConfig,
   HostHeaderConfig,
   OriginConfig,
+  OriginTlsConfig,
   QueryRuleConfig,
   StoreRuleConfig,
   TenantConfig,
@@ -33,6 +35,7 @@ export function normaliseTenant(
       firstByteMs: optionalMs(firstByte) ?? 0,
       idleMs: optionalMs(idle) ?? 0,
     },
+    originTls: readOriginTls(written, `${path}.originTls`, sources, problems),
     originMaxConnections: written.originMaxConnections ?? 1,
     hostHeader: normaliseHostHeader(written.hostHeader ?? 'client'),
     certificate: readCertificate(written, hosts, `${path}.certificate`, sources, problems),
@@ -57,6 +60,30 @@ function normaliseOrigin(written: WrittenTenant['origins'][number]): OriginConfi
     name: written.name ?? url.host,
     url: `${url.protocol}//${url.host}`,
     backup: written.backup ?? false,
+  }
+}
+
+function readOriginTls(
+  { originTls }: WrittenTenant,
+  path: string,
+  sources: ConfigSources,
+  problems: Problems,
+): OriginTlsConfig {
+  const { caFile, serverName } = originTls ?? {}
+  const caPem =
+    caFile === undefined ? undefined : readNamedFile(caFile, `${path}.caFile`, sources, problems)
+  if (caPem !== undefined && !isCertificate(caPem)) {
+    problems.error(`${path}.caFile`, `'${caFile}' holds no certificate in PEM form.`)
+  }
+  return { caPem, serverName: serverName?.toLowerCase() }
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    new X509Certificate(pem)
+    return true
+  } catch {
+    return false
   }
 }
 

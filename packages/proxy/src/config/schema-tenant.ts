@@ -47,6 +47,25 @@ const originTimeouts = Type.Object(
   closed,
 )
 
+const originTls = Type.Object(
+  {
+    caFile: Type.Optional(
+      Type.String({
+        description:
+          'PEM: the authorities whose certificates are accepted, in place of the usual ones of the Web.',
+      }),
+    ),
+    serverName: Type.Optional(
+      Type.String({
+        kind: 'host',
+        description:
+          'Name that is asked for (SNI) and that the certificate must be for, in place of the host in the url.',
+      }),
+    ),
+  },
+  closed,
+)
+
 const certificate = Type.Union(
   [
     oneOf(['self-signed', 'acme']),
@@ -196,6 +215,7 @@ export const tenantSchema = Type.Object(
       description: 'Where requests go.',
     }),
     originTimeouts: Type.Optional(originTimeouts),
+    originTls: Type.Optional(originTls),
     originMaxConnections: count(256, {
       description: 'Connections of one worker to one origin.',
       minimum: 1,

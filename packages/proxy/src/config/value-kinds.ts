@@ -22,6 +22,13 @@ export const VALUE_KINDS: Readonly<Record<string, ValueKind>> = {
     expected: "an address or block such as '192.0.2.7' or '10.0.0.0/8'",
     problem: cidrProblem,
   },
+  host: {
+    expected: 'a host name',
+    problem: (text) =>
+      text.includes('*')
+        ? `Expected one host name, got '${shown(text)}'.`
+        : hostPatternProblem(text),
+  },
   'host-pattern': {
     expected: "a host name, '*.name' or '*'",
     problem: hostPatternProblem,

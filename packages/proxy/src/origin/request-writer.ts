@@ -27,28 +27,31 @@ export function writeRequestHead(request: OriginRequest, authority: string): str
   return `${head}\r\n`
 }
 
+/** Told how a request body gets on. */
+export interface RequestWriterHost {
+  /** The origin takes no more for now. */
+  blocked(): void
+  /** It does again. */
+  moving(): void
+  /** The whole body is written, or never will be. */
+  bodyEnded(complete: boolean): void
+}
+
 /** Moves a request body to the origin, as fast as the slower of the two sides. */
 export class RequestWriter implements BodySink {
   /** The whole body is written. */
   done = false
   readonly #socket: Socket
   readonly #body: RequestBody
-  readonly #onProgress: () => void
-  readonly #onEnd: (complete: boolean) => void
+  readonly #host: RequestWriterHost
   readonly #chunked: boolean
   #blocked = false
   #abandoned = false
 
-  constructor(
-    socket: Socket,
-    body: RequestBody,
-    onProgress: () => void,
-    onEnd: (complete: boolean) => void,
-  ) {
+  constructor(socket: Socket, body: RequestBody, host: RequestWriterHost) {
     this.#socket = socket
     this.#body = body
-    this.#onProgress = onProgress
-    this.#onEnd = onEnd
+    this.#host = host
     this.#chunked = body.length === undefined
   }
 
@@ -57,26 +60,29 @@ export class RequestWriter implements BodySink {
   }
 
   onChunk(chunk: Buffer): void {
+    // An empty chunk would say that the body ends here.
     if (this.#abandoned || chunk.length === 0) return
-    const socket = this.#socket
-    let more: boolean
-    if (this.#chunked) {
-      socket.cork()
-      socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
-      socket.write(chunk)
-      more = socket.write('\r\n', 'latin1')
-      socket.uncork()
-    } else more = socket.write(chunk)
-    if (more) this.#onProgress()
-    if (more || this.#blocked) return
+    if (this.#write(chunk) || this.#blocked) return
     this.#blocked = true
-    this.#onProgress()
+    this.#host.blocked()
     this.#body.pause()
-    socket.once('drain', () => {
+    this.#socket.once('drain', () => {
       this.#blocked = false
-      this.#onProgress()
-      if (!this.#abandoned) this.#body.resume()
+      if (this.#abandoned) return
+      this.#host.moving()
+      this.#body.resume()
     })
+  }
+
+  #write(chunk: Buffer): boolean {
+    const socket = this.#socket
+    if (!this.#chunked) return socket.write(chunk)
+    socket.cork()
+    socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
+    socket.write(chunk)
+    const more = socket.write('\r\n', 'latin1')
+    socket.uncork()
+    return more
   }
 
   onEnd(trailers: Fields | null): void {
@@ -87,13 +93,13 @@ export class RequestWriter implements BodySink {
       for (const [name, value] of trailers ?? []) end += `${name}: ${value}\r\n`
       this.#socket.write(`${end}\r\n`, 'latin1')
     }
-    this.#onEnd(true)
+    this.#host.bodyEnded(true)
   }
 
   onAbort(): void {
     if (this.#abandoned) return
     this.#abandoned = true
-    this.#onEnd(false)
+    this.#host.bodyEnded(false)
   }
 
   /** Nobody needs the rest of the body: it is taken from the client and thrown away. */

@@ -1,25 +1,19 @@
-import type { TenantConfig } from '../config/config.ts'
+import { isIP } from 'node:net'
+import { createSecureContext } from 'node:tls'
+import type { OriginConfig, OriginTlsConfig, TenantConfig } from '../config/config.ts'
 import { isSafe } from '../http/methods.ts'
 import { ProxyError } from '../http/proxy-error.ts'
 import type { TimerWheel } from '../transport/timer-wheel.ts'
+import type { OriginSecurity, OriginTarget } from './dial.ts'
 import type { OriginFetch, OriginGroup, OriginHandler, OriginRequest } from './origin-fetch.ts'
+import { OriginHealth } from './origin-health.ts'
 import { OriginPool } from './origin-pool.ts'
 import type { OriginResolver } from './resolver.ts'
 
-/** An origin that cannot be connected to is left alone for this long, doubling while it stays so. */
-const FIRST_DOWN_MS = 500
-const MAX_DOWN_MS = 10_000
-/** Failures in a row before an origin counts as down. */
-const FAILURES_UNTIL_DOWN = 2
-
 interface Member {
-  readonly name: string
   readonly backup: boolean
   readonly pool: OriginPool
-  failures: number
-  /** ms on the wheel's clock. */
-  downUntil: number
-  downMs: number
+  readonly health: OriginHealth
 }
 
 /**
@@ -36,30 +30,19 @@ export class TenantOrigins implements OriginGroup {
     this.#tenantId = config.id
     this.#wheel = wheel
     this.#members = config.origins.map((origin) => {
-      const url = new URL(origin.url)
-      const secure = url.protocol === 'https:'
-      const member: Member = {
-        name: origin.name,
-        backup: origin.backup,
-        failures: 0,
-        downUntil: 0,
-        downMs: FIRST_DOWN_MS,
-        pool: new OriginPool({
-          target: {
-            name: origin.name,
-            authority: url.host,
-            host: url.hostname.replace(/^\[|\]$/g, ''),
-            port: url.port === '' ? (secure ? 443 : 80) : Number(url.port),
-            secure,
-          },
-          ...config.originTimeouts,
-          maxConnections: config.originMaxConnections,
-          wheel,
-          resolver,
-          onConnect: (error) => this.#noteConnect(member, error),
-        }),
-      }
-      return member
+      const health = new OriginHealth()
+      const pool = new OriginPool({
+        target: originTarget(origin, config.originTls),
+        ...config.originTimeouts,
+        maxConnections: config.originMaxConnections,
+        wheel,
+        resolver,
+        onConnect(error) {
+          if (error === null) health.connected()
+          else health.notConnected(wheel.now())
+        },
+      })
+      return { backup: origin.backup, pool, health }
     })
   }
 
@@ -76,38 +59,46 @@ export class TenantOrigins implements OriginGroup {
     const now = this.#wheel.now()
     for (const backup of [false, true]) {
       const able = this.#members.filter(
-        (member) => member.backup === backup && member.downUntil <= now && !tried.includes(member),
+        (member) =>
+          member.backup === backup && member.health.mayBeAsked(now) && !tried.includes(member),
       )
       if (able.length === 0) continue
       const chosen = able[this.#turn++ % able.length]
-      // Only one request finds out whether an origin is back; the next period is for the next.
-      if (chosen.failures >= FAILURES_UNTIL_DOWN) chosen.downUntil = now + chosen.downMs
+      chosen.health.asked(now)
       return chosen
     }
     return undefined
   }
 
   downError(): ProxyError {
-    const now = this.#wheel.now()
-    const soonest = Math.min(...this.#members.map((member) => member.downUntil))
-    return new ProxyError('ORIGIN_DOWN', [this.#tenantId, Math.max(0, Math.round(soonest - now))])
-  }
-
-  #noteConnect(member: Member, error: ProxyError | null): void {
-    if (error === null) {
-      member.failures = 0
-      member.downUntil = 0
-      member.downMs = FIRST_DOWN_MS
-      return
-    }
-    member.failures++
-    if (member.failures < FAILURES_UNTIL_DOWN) return
-    member.downUntil = this.#wheel.now() + member.downMs
-    member.downMs = Math.min(member.downMs * 2, MAX_DOWN_MS)
+    const soonest = Math.min(...this.#members.map(({ health }) => health.downUntil))
+    const inMs = Math.max(0, Math.round(soonest - this.#wheel.now()))
+    return new ProxyError('ORIGIN_DOWN', [this.#tenantId, inMs])
   }
 
   close(): void {
     for (const { pool } of this.#members) pool.close()
+  }
+}
+
+function originTarget(origin: OriginConfig, tls: OriginTlsConfig): OriginTarget {
+  const url = new URL(origin.url)
+  const isSecure = url.protocol === 'https:'
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  return {
+    name: origin.name,
+    authority: url.host,
+    host,
+    port: url.port === '' ? (isSecure ? 443 : 80) : Number(url.port),
+    secure: isSecure ? originSecurity(host, tls) : null,
+  }
+}
+
+function originSecurity(host: string, { caPem, serverName }: OriginTlsConfig): OriginSecurity {
+  return {
+    // RFC 6066 §3: an address is no server name; the certificate is checked for it all the same.
+    serverName: serverName ?? (isIP(host) === 0 ? host : ''),
+    context: createSecureContext({ ca: caPem, minVersion: 'TLSv1.2' }),
   }
 }
 

@@ -165,6 +165,11 @@ export function responseFields(received: Fields, now: number): Fields {
   return fields
 }
 
+/** An interim response has no content, so its framing fields are noise at best (RFC 9110 §8.6). */
+export function interimFields(received: Fields): Fields {
+  return endToEnd(received).without((name) => name === 'content-length')
+}
+
 /** Without the fields that were meant for this cache alone. */
 export function clientSafe(fields: Fields): Fields {
   return fields.without((name) => CONSUMED_FIELDS.has(name))

@@ -2,7 +2,6 @@ import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.
 import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
-import { endToEnd } from '../http/hop-by-hop.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
@@ -13,6 +12,7 @@ import {
   clientSafe,
   expectedBytes,
   forFollowers,
+  interimFields,
   judgeResponse,
   type Verdict,
 } from './judge-response.ts'
@@ -131,8 +131,7 @@ export class OriginCall implements OriginHandler {
   }
 
   onInterim(status: number, fields: Fields): void {
-    const own = endToEnd(fields)
-    for (const tx of this.#waiting) tx.exchange.inform(status, own)
+    for (const tx of this.#waiting) tx.exchange.inform(status, interimFields(fields))
   }
 
   onHead(status: number, received: Fields, originName: string): void {

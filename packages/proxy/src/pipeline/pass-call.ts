@@ -1,12 +1,11 @@
 import type { OriginTrouble } from '../caching/decide-reuse.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
-import { endToEnd } from '../http/hop-by-hop.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
 import { answerPassed } from './answer.ts'
-import { clientSafe, responseFields } from './judge-response.ts'
+import { clientSafe, interimFields, responseFields } from './judge-response.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -42,7 +41,7 @@ export class PassCall implements OriginHandler {
   }
 
   onInterim(status: number, fields: Fields): void {
-    this.#tx.exchange.inform(status, endToEnd(fields))
+    this.#tx.exchange.inform(status, interimFields(fields))
   }
 
   onHead(status: number, received: Fields, originName: string): void {

@@ -47,12 +47,9 @@ export class ConnectionRegistry {
     for (const resolve of waiting) resolve()
   }
 
-  /** Those that speak no protocol yet have nothing to finish. */
+  /** Those that speak no protocol yet are in their handshake: whoever gives them an engine drains it at once. */
   drain(): void {
-    for (const entry of [...this.#entries]) {
-      if (entry.engine === null) entry.destroy()
-      else entry.engine.drain()
-    }
+    for (const entry of [...this.#entries]) entry.engine?.drain()
   }
 
   destroy(): void {

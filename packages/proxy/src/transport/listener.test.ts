@@ -87,12 +87,12 @@ async function handshake(port: number, options: ConnectionOptions): Promise<TLSS
   return socket
 }
 
-async function requestOn(socket: TLSSocket): Promise<string> {
+async function requestOn(socket: TLSSocket, request = REQUEST): Promise<string> {
   let text = ''
   socket.on('data', (chunk) => {
     text += chunk.toString('latin1')
   })
-  socket.write(REQUEST)
+  socket.write(request)
   await once(socket, 'end')
   socket.destroy()
   return text
@@ -154,7 +154,7 @@ t.test('connections beyond the limits are closed at once', async (t) => {
 })
 
 t.test('draining lets exchanges finish, closes idle connections and accepts no more', async (t) => {
-  const { listener, port, door } = await start(t)
+  const { listener, port, door, advance } = await start(t)
   const idle = await RawClient.connect(port)
   await idle.send('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n').receive('no body')
   const drained: Promise<void>[] = []
@@ -165,10 +165,31 @@ t.test('draining lets exchanges finish, closes idle connections and accepts no m
   const [response] = parseResponses(await exchangeRaw(port, REQUEST.replace('close', 'x')))
   t.equal(response.body, 'finished')
   t.equal(response.fields.get('connection'), 'close')
+  advance(1200)
   await idle.rest()
   await Promise.all(drained)
   t.equal(listener.connectionCount, 0)
   await t.rejects(once(connect(port, '127.0.0.1'), 'connect'))
+})
+
+t.test('a drain serves the connections that are in their handshake, once', async (t) => {
+  const secure = await start(t, { secure: front(), http2: null })
+  const raw = connect(secure.port, '127.0.0.1')
+  while (secure.listener.connectionCount === 0) await new Promise(setImmediate)
+  const drained = secure.listener.drain(10_000)
+  const socket = connectTls({ socket: raw, servername: 'a.test', rejectUnauthorized: false })
+  await once(socket, 'secureConnect')
+  const text = await requestOn(socket, REQUEST.replace('close', 'x'))
+  t.match(text, /^HTTP\/1.1 200 [\s\S]*connection: close[\s\S]*no body/)
+  await drained
+
+  const proxied = await start(t, { proxyProtocol: { trusted: loopback } })
+  const client = await RawClient.connect(proxied.port)
+  while (proxied.listener.connectionCount === 0) await new Promise(setImmediate)
+  const end = proxied.listener.drain(10_000)
+  await client.send(`PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n${REQUEST}`).receive('no body')
+  client.socket.destroy()
+  await end
 })
 
 t.test('what does not finish is cut at the deadline of the drain', async (t) => {

@@ -101,19 +101,19 @@ class Listener implements FrontListener {
 
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true
-    this.close()
     const deadline = new Deadline(this.#options.wheel, () => this.#registry.destroy())
     deadline.arm(deadlineMs)
     this.#registry.drain()
+    // One more look into the kernel's queue: who waits there has been promised a connection, and closing resets it.
+    await onePoll()
+    this.close()
     await this.#registry.empty()
     deadline.release()
   }
 
   #accept(socket: Socket): void {
     const { proxyProtocol, limits } = this.#options
-    const entry = this.#draining
-      ? null
-      : this.#registry.add(limits.maxConnections, () => socket.destroy())
+    const entry = this.#registry.add(limits.maxConnections, () => socket.destroy())
     if (entry === null) {
       this.#turnAway(socket)
       return
@@ -158,10 +158,7 @@ class Listener implements FrontListener {
   ): void {
     const { secure, limits, http2, http2PriorKnowledge } = this.#options
     const { address } = client
-    if (
-      this.#draining ||
-      !this.#registry.countAddress(entry, address, limits.maxConnectionsPerAddress)
-    ) {
+    if (!this.#registry.countAddress(entry, address, limits.maxConnectionsPerAddress)) {
       this.#turnAway(socket)
     } else if (secure !== false) this.#secure(secure, socket, entry, client, initialData)
     else if (http2 !== null && http2PriorKnowledge) {
@@ -169,11 +166,12 @@ class Listener implements FrontListener {
         const same = Math.min(bytes.length, PREFACE.length)
         const alike = bytes.compare(PREFACE, 0, same, 0, same) === 0
         if (alike && same < PREFACE.length) return false
-        entry.engine = (alike ? http2 : this.#http1)(socket, client, bytes)
+        this.#begin(entry, (alike ? http2 : this.#http1)(socket, client, bytes))
         return true
       })
     } else {
-      entry.engine = this.#http1(socket, client, initialData.length > 0 ? initialData : undefined)
+      const bytes = initialData.length > 0 ? initialData : undefined
+      this.#begin(entry, this.#http1(socket, client, bytes))
     }
   }
 
@@ -188,8 +186,7 @@ class Listener implements FrontListener {
     if (initialData.length > 0) socket.unshift(initialData)
     secure.handshake(socket, (secured) => {
       deadline.release()
-      if (this.#draining) secured.destroy()
-      else this.#serveSecured(secured, entry, client)
+      this.#serveSecured(secured, entry, client)
     })
   }
 
@@ -228,7 +225,13 @@ class Listener implements FrontListener {
     entry.destroy = () => secured.destroy()
     const { http2 } = this.#options
     const engine = secured.alpnProtocol === 'h2' && http2 !== null ? http2 : this.#http1
-    entry.engine = engine(secured, facts)
+    this.#begin(entry, engine(secured, facts))
+  }
+
+  /** A connection that was accepted before a drain is served, however late its handshake ends: once. */
+  #begin(entry: RegisteredConnection, engine: EngineConnection): void {
+    entry.engine = engine
+    if (this.#draining) engine.drain()
   }
 
   /** The total time for what comes before HTTP; a client cannot stretch it by sending a little. */
@@ -238,6 +241,12 @@ class Listener implements FrontListener {
     socket.on('close', () => deadline.release())
     return deadline
   }
+}
+
+/** Resolves when the event loop has looked at every socket once more. */
+async function onePoll(): Promise<void> {
+  // From wherever we are, the first comes before that look or after only a part of it.
+  for (let count = 0; count < 2; count++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 function plainFacts(socket: Socket, source: ProxySource | null): ClientFacts {

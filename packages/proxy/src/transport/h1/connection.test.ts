@@ -435,8 +435,8 @@ t.test('a body flows only as fast as its sink takes it', async (t) => {
   t.equal(sockets.length, 1)
 })
 
-t.test('draining finishes what is under way and closes what is idle', async (t) => {
-  const { port, door, connections } = await startServer(t)
+t.test('draining finishes what is under way and closes what stays idle', async (t) => {
+  const { port, door, connections, advance } = await startServer(t)
   const idle = await RawClient.connect(port)
   await idle.send(GET).receive('no body')
   door.answer = (exchange) => {
@@ -448,7 +448,18 @@ t.test('draining finishes what is under way and closes what is idle', async (t) 
   t.equal(response.body, 'finished')
   t.equal(response.fields.get('connection'), 'close')
   connections[0].drain()
+  advance(1200)
   t.equal(parseResponses(await idle.rest()).length, 1)
+})
+
+t.test('a request on its way to an idle connection is answered by a drain', async (t) => {
+  const { port, connections } = await startServer(t)
+  const client = await RawClient.connect(port)
+  await client.send(GET).receive('no body')
+  connections[0].drain()
+  const [, second] = parseResponses(await client.send(GET).rest())
+  t.equal(second.body, 'no body')
+  t.equal(second.fields.get('connection'), 'close')
 })
 
 t.test('a door that throws costs one connection, not the process', async (t) => {

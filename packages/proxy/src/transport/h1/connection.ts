@@ -2,20 +2,21 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import type { Clock } from '../../http/clock.ts'
+import { BodyDecoder } from '../../http/message/body-decoder.ts'
+import { FieldSection } from '../../http/message/field-section.ts'
+import { CHUNKED_BODY, NO_BODY } from '../../http/message/framing.ts'
+import { InputBuffer } from '../../http/message/input-buffer.ts'
 import type { ClientFacts, FrontDoor, ReadyAnswer, RequestHead } from '../exchange.ts'
 import type { TransportLimits } from '../limits.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
-import { BodyDecoder } from './body-decoder.ts'
 import { type ExchangeHost, Http1Exchange } from './exchange.ts'
-import { FieldSection } from './field-section.ts'
 import { HeadIntake } from './head-intake.ts'
-import { InputBuffer } from './input-buffer.ts'
 import { Output } from './output.ts'
-import { BODY, IDLE, LINGER, ReadClock } from './read-clock.ts'
+import { BODY, IDLE, LINGER, PARTING, ReadClock } from './read-clock.ts'
 import { writeReadyAnswer } from './ready-answer.ts'
 import { refusal } from './refusal.ts'
 import { type BodyHost, Http1RequestBody } from './request-body.ts'
-import { CHUNKED_BODY, NO_BODY, RequestReader } from './request-reader.ts'
+import { RequestReader } from './request-reader.ts'
 import { ReaderView } from './request-view.ts'
 
 export interface Http1Options {
@@ -28,7 +29,7 @@ export interface Http1Options {
 }
 
 export interface Http1Connection {
-  /** Finishes the exchange under way, then closes; an idle connection closes at once. */
+  /** Finishes the exchange under way, or one that is about to come, then closes. */
   drain(): void
   destroy(): void
   /** The socket is closed. */
@@ -127,12 +128,9 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
 
   drain(): void {
     this.#draining = true
-    // The first request of a new connection is probably on its way: its head has its own deadline, and the answer
-    // closes the connection. Closing now would lose a request that the client may not send again.
-    if (this.#requests === 0) return
-    if (this.#state === OPEN && this.#exchange === null && this.#input.available === 0) {
-      this.#closeAfterOutput()
-    }
+    // The next request may be on its way, the first of a new connection even probably: closing now would lose it, and
+    // the client may not be free to send it again. Its answer says that the connection ends.
+    this.#watch()
   }
 
   destroy(): void {
@@ -435,6 +433,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
       else clock.nothing()
     } else if (this.output.full) clock.nothing()
     else if (this.#input.available > 0 || this.#requests === 0) clock.head()
+    else if (this.#draining) clock.parting()
     else clock.idle()
   }
 
@@ -445,7 +444,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
       this.#guarded(() => this.#breakBody(408, 'the request body came too slowly'))
     } else if (silent) this.#closeAfterOutput()
     // A long download from the fast lane is under the write deadline.
-    else if (waitedFor === IDLE) this.#watch()
+    else if (waitedFor === IDLE || waitedFor === PARTING) this.#watch()
     else this.#refuse(408, 'the request head took too long')
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../http/clock.ts'
 import { parseContentLength } from '../../http/field-syntax.ts'
 import type { Fields } from '../../http/fields.ts'
+import { isForbiddenTrailer } from '../../http/message/body-decoder.ts'
 import type {
   ClientFacts,
   Exchange,
@@ -10,7 +11,6 @@ import type {
   ResponseHead,
   ResponseWriter,
 } from '../exchange.ts'
-import { isForbiddenTrailer } from './body-decoder.ts'
 import type { Output } from './output.ts'
 import { fieldLine, fieldLines, statusLine } from './response-head.ts'
 

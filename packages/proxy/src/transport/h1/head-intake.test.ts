@@ -1,8 +1,8 @@
 import t from 'tap'
+import { FieldSection } from '../../http/message/field-section.ts'
+import { InputBuffer } from '../../http/message/input-buffer.ts'
 import { DEFAULT_LIMITS } from '../limits.ts'
-import { FieldSection } from './field-section.ts'
 import { HeadIntake } from './head-intake.ts'
-import { InputBuffer } from './input-buffer.ts'
 import { RequestReader } from './request-reader.ts'
 
 /** A reader that counts the octets it is given to read. */

@@ -1,4 +1,4 @@
-import { hasLineFeed, type InputBuffer } from './input-buffer.ts'
+import { hasLineFeed, type InputBuffer } from '../../http/message/input-buffer.ts'
 import type { RequestReader } from './request-reader.ts'
 
 /** RFC 9112 §2.2: empty lines ahead of a request line are old clients' habit. */

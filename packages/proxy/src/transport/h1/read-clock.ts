@@ -7,7 +7,10 @@ export const IDLE = 1
 export const HEAD = 2
 export const BODY = 3
 export const LINGER = 4
+export const PARTING = 5
 
+/** In a drain: how long an idle connection may still bring a request, so that none is lost that is on its way. */
+const PARTING_MS = 1_000
 /** After our last byte: how long the client may take to close. */
 const LINGER_MS = 2_000
 
@@ -33,6 +36,12 @@ export class ReadClock {
   idle(): void {
     this.waitingFor = IDLE
     this.#deadline.arm(this.#limits.idleTimeoutMs)
+  }
+
+  parting(): void {
+    if (this.waitingFor === PARTING) return
+    this.waitingFor = PARTING
+    this.#deadline.arm(PARTING_MS)
   }
 
   /** In total from the first call on, however often it is called: the client gains nothing by sending a little. */

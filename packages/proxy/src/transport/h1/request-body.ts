@@ -1,6 +1,6 @@
+import type { BodyDecoder } from '../../http/message/body-decoder.ts'
+import type { InputBuffer } from '../../http/message/input-buffer.ts'
 import type { BodySink, RequestBody } from '../exchange.ts'
-import type { BodyDecoder } from './body-decoder.ts'
-import type { InputBuffer } from './input-buffer.ts'
 
 /** What a body needs of its connection. */
 export interface BodyHost {

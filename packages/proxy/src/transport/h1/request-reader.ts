@@ -1,13 +1,10 @@
 import { parseAuthority } from '../../http/authority.ts'
 import { listMembers, parseContentLength, TOKEN_OCTET } from '../../http/field-syntax.ts'
 import type { Fields } from '../../http/fields.ts'
+import { FieldFacts, type FieldSection } from '../../http/message/field-section.ts'
+import { CHUNKED_BODY, NO_BODY } from '../../http/message/framing.ts'
 import { normaliseTarget, parseTarget } from '../../http/request-target.ts'
 import type { TransportLimits } from '../limits.ts'
-import { FieldFacts, type FieldSection } from './field-section.ts'
-
-/** Values of `RequestReader.bodyLength` beside a number of bytes. */
-export const NO_BODY = -1
-export const CHUNKED_BODY = -2
 
 /** A field section whose meaning is worked out; kept from request to request while a client repeats its bytes. */
 interface KnownSection {

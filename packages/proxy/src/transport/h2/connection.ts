@@ -230,6 +230,7 @@ export class Connection implements Http2Connection, FrameSink {
 
   noteRequest(): void {
     this.requests++
+    if (this.requests === 1) this.farewell.firstRequest()
     if (this.requests === this.limits.maxRequestsPerConnection) this.farewell.sayLastId()
   }
 

@@ -413,6 +413,16 @@ t.test('a drain finishes what is under way and refuses what is new (§6.8)', asy
   t.notOk(client.frames.some(client.ofType(FRAME.resetStream)))
 })
 
+t.test('a drain lets a new connection bring its first request before it says so', async (t) => {
+  const { client, server } = await start(t)
+  for (const connection of server.connections) connection.drain()
+  await client.roundTrip()
+  t.notOk(client.frames.some(client.ofType(FRAME.goaway)))
+  client.send(headers(1, get('/')))
+  t.equal((await client.response(1)).status, 200)
+  await client.next(client.ofType(FRAME.goaway))
+})
+
 t.test('the last request that a connection may carry is answered (GOAWAY)', async (t) => {
   const { client } = await start(t, { limits: { maxRequestsPerConnection: 2 } })
   client.send(headers(1, get('/')), headers(3, get('/')), headers(5, get('/')))

@@ -5,6 +5,8 @@ import { ERROR, FRAME, MAX_UINT31, writeUint32 } from './frame.ts'
 
 /** From the announcement that we leave to the last id that we serve, if the client does not answer the PING. */
 const NOTICE_MS = 1_000
+/** A new connection has its first request on the way; clients that hear GOAWAY before they sent it give it up. */
+const FIRST_REQUEST_MS = 2_000
 /** From our last octet to the cut. */
 const CLOSE_TIMEOUT_MS = 1_000
 const NOTICE_PING = Buffer.from('larder-d', 'latin1')
@@ -15,8 +17,8 @@ export class Farewell {
   lastAcceptedId: number
   /** No frame is read any more; what is in the output still goes out. */
   ended: boolean
-  /** announced: that we leave · leaving: the last id is said · closing: only the output is left. */
-  #state: 'open' | 'announced' | 'leaving' | 'closing'
+  /** expecting: the first request, before we say anything · announced: that we leave · leaving: the last id is said · closing: only the output is left. */
+  #state: 'open' | 'expecting' | 'announced' | 'leaving' | 'closing'
   readonly #connection: Connection
   readonly #socket: Duplex
   readonly #deadline: Deadline
@@ -33,6 +35,19 @@ export class Farewell {
   /** New requests are still taken: those on their way when the client hears of it must not be lost. */
   announce(): void {
     if (this.#state !== 'open') return
+    if (this.#connection.requests > 0) {
+      this.#announceNow()
+      return
+    }
+    this.#state = 'expecting'
+    this.#deadline.arm(FIRST_REQUEST_MS)
+  }
+
+  firstRequest(): void {
+    if (this.#state === 'expecting') this.#announceNow()
+  }
+
+  #announceNow(): void {
     this.#state = 'announced'
     this.#goaway(MAX_UINT31, ERROR.none, '')
     // Once it is answered, the client has read the announcement.
@@ -99,7 +114,8 @@ export class Farewell {
   }
 
   #expired(): void {
-    if (this.#state === 'announced') this.sayLastId()
+    if (this.#state === 'expecting') this.#announceNow()
+    else if (this.#state === 'announced') this.sayLastId()
     // A write that does not end has a deadline of its own.
     else if (this.#connection.output.writing) this.#deadline.arm(CLOSE_TIMEOUT_MS)
     else this.#socket.destroy()

@@ -1,8 +1,8 @@
-import { TOKEN_OCTET, VALUE_OCTET } from '../../http/field-syntax.ts'
-import type { Fields } from '../../http/fields.ts'
+import { TOKEN_OCTET, VALUE_OCTET } from '../field-syntax.ts'
+import type { Fields } from '../fields.ts'
 import type { FieldSection } from './field-section.ts'
+import { CHUNKED_BODY } from './framing.ts'
 import { hasLineFeed } from './input-buffer.ts'
-import { CHUNKED_BODY } from './request-reader.ts'
 
 const SIZE_FIRST = 0
 const SIZE = 1
@@ -54,7 +54,7 @@ export class BodyDecoder {
   #extensionBytes = 0
   #trailerBytesSeen = 0
 
-  /** `bodyLength` as `RequestReader` gives it, but for NO_BODY. */
+  /** `bodyLength` as the reader of the head gives it, but for NO_BODY. */
   constructor(bodyLength: number, section: FieldSection, maxTrailerBytes: number) {
     this.#section = section
     this.#maxTrailerBytes = maxTrailerBytes

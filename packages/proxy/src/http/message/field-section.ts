@@ -1,5 +1,5 @@
-import { TOKEN_OCTET, VALUE_OCTET } from '../../http/field-syntax.ts'
-import { Fields } from '../../http/fields.ts'
+import { TOKEN_OCTET, VALUE_OCTET } from '../field-syntax.ts'
+import { Fields } from '../fields.ts'
 
 /** What a request says about itself in the fields that the transport must understand, text as received. */
 export class FieldFacts {
