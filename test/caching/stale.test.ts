@@ -72,6 +72,25 @@ onBoth(
 )
 
 onBoth(
+  'a HEAD for a stale response has it validated behind by a GET (RFC 5861 §3)',
+  async (t, { get, head, origin, clock }) => {
+    const fields = { 'Cache-Control': 'max-age=10, stale-while-revalidate=20', ETag: '"a"' }
+    origin.answers(
+      '/',
+      { fields, body: 'old' },
+      { fields: { ...fields, ETag: '"b"' }, body: 'new' },
+    )
+    await get('/')
+    clock.advanceSeconds(15)
+    t.equal((await head('/')).fields.get('etag'), '"a"')
+    await origin.untilAsked(2)
+    t.equal(origin.lastRequest.method, 'GET')
+    t.equal((await untilText(get, 'new')).text, 'new')
+    t.equal(origin.asked(), 2)
+  },
+)
+
+onBoth(
   'a validation behind that finds the origin down is tried again at the next request (RFC 5861 §3)',
   async (t, { get, origin, clock }) => {
     const fields = { 'Cache-Control': 'max-age=10, stale-while-revalidate=20', ETag: '"a"' }

@@ -3,6 +3,8 @@ import type { CacheControl } from '../caching/cache-control.ts'
 import type { CacheRule } from '../caching/cache-rule.ts'
 import { freshenedFields, validatesStored } from '../caching/freshen.ts'
 import {
+  type KeepDecision,
+  mayKeep,
   mayStore,
   type ReusePolicy,
   reusePolicy,
@@ -10,7 +12,7 @@ import {
   withheldFields,
 } from '../caching/may-store.ts'
 import { CONSUMED_FIELDS, responseDirectives } from '../caching/targeted-cache-control.ts'
-import { variantKey } from '../caching/vary.ts'
+import { type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import { endToEnd } from '../http/hop-by-hop.ts'
@@ -36,7 +38,11 @@ export interface AskedFor {
 }
 
 export type Verdict =
-  | { readonly kind: 'freshened'; readonly metadata: StoredMetadata }
+  | {
+      readonly kind: 'freshened'
+      readonly metadata: StoredMetadata
+      readonly keep: KeepDecision
+    }
   /** A 304 for something that is not stored here: ask again without conditions. */
   | { readonly kind: 'ask-again' }
   | { readonly kind: 'store'; readonly metadata: StoredMetadata; readonly clientFields: Fields }
@@ -95,8 +101,10 @@ function judgeNotModified(
   const policy = reusePolicy(stored.status, dated, responseDirectives(dated), asked.rule, now)
   return {
     kind: 'freshened',
+    keep: mayKeep({ ...asked, status: stored.status, fields: dated, responseAt: now }),
     metadata: {
       ...stored,
+      variant: freshenedVariant(stored, dated, asked.requestFields),
       fields: sharedFields(dated, policy),
       responseAt: now,
       ...lifetime(fields, asked.requestAt, now, policy),
@@ -106,10 +114,17 @@ function judgeNotModified(
   }
 }
 
+/** Nominated fields that are new with the update have the values of the request that brought it. */
+function freshenedVariant(stored: StoredResponse, dated: Fields, request: Fields): VariantKey {
+  const variant = variantKey(dated.get('vary'), request)
+  return String(variant.names) === String(stored.variant.names) ? stored.variant : variant
+}
+
 /** A stored GET freshened by a HEAD response that agrees with it (RFC 9111 §4.3.5). */
 export function freshenedByHead(
   stored: StoredResponse,
   head: Fields,
+  request: Fields,
   rule: CacheRule,
   requestAt: number,
   now: number,
@@ -118,6 +133,7 @@ export function freshenedByHead(
   const policy = reusePolicy(stored.status, dated, responseDirectives(dated), rule, now)
   return {
     ...stored,
+    variant: freshenedVariant(stored, dated, request),
     fields: sharedFields(dated, policy),
     responseAt: now,
     ...lifetime(head, requestAt, now, policy),

@@ -1,11 +1,12 @@
 import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import type { KeepDecision } from '../caching/may-store.ts'
 import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
-import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
 import {
   type AskedFor,
@@ -160,7 +161,7 @@ export class OriginCall implements OriginHandler {
   #apply(verdict: Verdict, now: number): void {
     switch (verdict.kind) {
       case 'freshened':
-        return this.#freshened(verdict.metadata)
+        return this.#freshened(verdict.metadata, verdict.keep)
       case 'ask-again':
         return this.#askAgain()
       case 'invalid':
@@ -177,13 +178,20 @@ export class OriginCall implements OriginHandler {
     }
   }
 
-  #freshened(metadata: StoredMetadata): void {
+  #freshened(metadata: StoredMetadata, keep: KeepDecision): void {
     const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
     if (!this.#mayStore) return this.#askAgain()
-    const fresh = this.#host.tier.freshen(stored, metadata)
+    const { tier } = this.#host
+    if (keep === 'forget') tier.remove(stored)
+    const fresh =
+      keep === 'update' ? tier.freshen(stored, metadata) : new StoredResponse(metadata, stored.body)
     this.#end()
     for (const tx of this.#takeWaiting()) {
+      if (keep !== 'update' && tx !== this.leader) {
+        this.#host.release(tx)
+        continue
+      }
       tx.outcome.forwardStatus = 304
       this.#host.useStored(tx, fresh)
     }
