@@ -135,6 +135,24 @@ onBoth(
   },
 )
 
+onBoth(
+  'stale-if-error covers HEAD, conditions and ranges as well (RFC 5861 §4)',
+  async (t, { get, head, origin, clock }) => {
+    const fields = { 'Cache-Control': 'max-age=10, stale-if-error=60', ETag: '"a"' }
+    origin.answers('/', { fields, body: 'stored' }, (wire) => wire.reset())
+    await get('/')
+    clock.advanceSeconds(30)
+    const headed = await head('/')
+    t.equal(headed.status, 200)
+    t.equal(headed.fields.get('content-length'), '6')
+    t.match(headed.cacheStatus, /detail=stale-if-error/)
+    t.equal((await get('/', { 'If-None-Match': '"a"' })).status, 304)
+    const part = await get('/', { Range: 'bytes=1-2' })
+    t.equal(part.status, 206)
+    t.equal(part.text, 'to')
+  },
+)
+
 onBoth('beyond stale-if-error the failure is shown (RFC 5861 §4)', SOON, async (t, edge) => {
   for (const [name, failure] of FAILURES) {
     const answer = await staleAfter(edge, 'max-age=10, stale-if-error=60', 80, failure)
