@@ -1,4 +1,5 @@
 import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import type { KeepDecision } from '../caching/may-store.ts'
 import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
@@ -10,6 +11,8 @@ import { answerStreaming } from './answer.ts'
 import {
   type AskedFor,
   clientSafe,
+  expectedBytes,
+  forFollowers,
   interimFields,
   judgeResponse,
   type Verdict,
@@ -23,8 +26,8 @@ import type { Transaction } from './transaction.ts'
 export interface CallHost {
   /** Into every tier that takes it; null when none does. */
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): FillInsertion | null
-  /** Replaces metadata and fields in every tier, keeps the body. */
-  freshen(stored: Reusable, metadata: StoredMetadata): Reusable
+  /** The stored response with new metadata and fields: kept so in every tier, or not, as the update allows. */
+  freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable
   /** Epoch ms. */
   now(): number
   /** The request to send: with the stored response's validators, or without any condition. */
@@ -162,7 +165,7 @@ export class OriginCall implements OriginHandler {
   #apply(verdict: Verdict, now: number): void {
     switch (verdict.kind) {
       case 'freshened':
-        return this.#freshened(verdict.metadata)
+        return this.#freshened(verdict.metadata, verdict.keep)
       case 'ask-again':
         return this.#askAgain()
       case 'invalid':
@@ -179,13 +182,17 @@ export class OriginCall implements OriginHandler {
     }
   }
 
-  #freshened(metadata: StoredMetadata): void {
+  #freshened(metadata: StoredMetadata, keep: KeepDecision): void {
     const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
     if (!this.#mayStore) return this.#askAgain()
-    const fresh = this.#host.freshen(stored, metadata)
+    const fresh = this.#host.freshen(stored, metadata, keep)
     this.#end()
     for (const tx of this.#takeWaiting()) {
+      if (keep !== 'update' && tx !== this.leader) {
+        this.#host.release(tx)
+        continue
+      }
       tx.outcome.forwardStatus = 304
       this.#host.useStored(tx, fresh)
     }
@@ -204,7 +211,7 @@ export class OriginCall implements OriginHandler {
   #store(metadata: StoredMetadata, clientFields: Fields, now: number): void {
     const length = metadata.fields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
-    const insertion = this.#mayStore ? this.#host.insert(metadata, this.#completeLength) : null
+    const insertion = this.#mayStore ? this.#host.insert(metadata, expectedBytes(metadata)) : null
     if (insertion === null) {
       // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
       const reason = this.#mayStore ? 'too-large' : 'purged'
@@ -251,7 +258,8 @@ export class OriginCall implements OriginHandler {
       }
       tx.outcome.detail ??= reason
       tx.outcome.forwardStatus = this.#status
-      this.#answer(tx, clientFields.clone())
+      const own = tx === this.leader ? clientFields : forFollowers(clientFields, this.asked.rule)
+      this.#answer(tx, own.clone())
     }
     for (const tx of others) this.#host.release(tx)
     // An answer without content ends by itself, and leaves its connection fit for the next request.

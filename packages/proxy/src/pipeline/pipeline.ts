@@ -1,6 +1,7 @@
 import type { BlockList } from 'node:net'
 import { parseCacheControl } from '../caching/cache-control.ts'
 import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import type { KeepDecision } from '../caching/may-store.ts'
 import { variantKey } from '../caching/vary.ts'
 import type { Clock } from '../http/clock.ts'
 import { Fields } from '../http/fields.ts'
@@ -179,7 +180,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     tx.outcome.forwarded = reason
     if (tx.exchange.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
     if (this.#refusesLoop(tx)) return
-    const plan = planFetch(tx, found, tx.released > MAX_RELEASES, now)
+    const plan = this.#plan(tx, found, tx.released > MAX_RELEASES, now)
     // Nobody waits for an answer that is likely to be for one client, or that must be newer than the request.
     const alone =
       tx.released > MAX_RELEASES ||
@@ -198,6 +199,10 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (!alone) this.#calls.set(callKey, call)
     call.join(tx)
     call.start()
+  }
+
+  #plan(tx: Transaction, found: Found, whole: boolean, now: number): FetchPlan {
+    return planFetch(tx, found, whole, this.tier.maxObjectBytes, now)
   }
 
   #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
@@ -219,7 +224,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** RFC 5861 §3: one validation behind the answers that it is for. */
   #revalidateBehind(tx: Transaction, found: Found, now: number): void {
-    const plan = planFetch(tx, found, true, now)
+    const plan = this.#plan(tx, found, true, now)
     const callKey = this.#callKey(tx, found, plan)
     if (this.#calls.has(callKey)) return
     const call = this.#newCall(tx, found, plan, callKey)
@@ -281,10 +286,17 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return memory === null && shared === null ? null : new FillInsertion(memory, shared)
   }
 
-  freshen(stored: Reusable, metadata: StoredMetadata): Reusable {
-    this.#seeker.freshen(stored, metadata)
-    if (stored instanceof StoredResponse) return this.tier.freshen(stored, metadata)
-    return new LargeStored(stored.handle, metadata)
+  freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable {
+    if (keep === 'forget') this.#forget(stored)
+    if (keep === 'update') this.#seeker.freshen(stored, metadata)
+    if (!(stored instanceof StoredResponse)) return new LargeStored(stored.handle, metadata)
+    if (keep === 'update') return this.tier.freshen(stored, metadata)
+    return new StoredResponse(metadata, stored.body)
+  }
+
+  #forget(stored: Reusable): void {
+    if (stored instanceof StoredResponse) this.tier.remove(stored)
+    this.#seeker.remove(stored)
   }
 
   originRequest(call: OriginCall): OriginRequest {

@@ -1,3 +1,4 @@
+import { sameVariant } from '../caching/vary.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { StoredHandle } from '../storage/shared-tier.ts'
 import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
@@ -76,8 +77,7 @@ export class SharedSeeker {
     if (body.length !== handle.bodyLength || this.#removing.has(metadata.key)) return
     for (let held = this.#memory.lookUp(metadata.key); held !== null; held = held.next) {
       const same =
-        held.keyExtra === metadata.keyExtra &&
-        held.variant.values.length === metadata.variant.values.length
+        held.keyExtra === metadata.keyExtra && sameVariant(held.variant, metadata.variant)
       if (same && held.responseAt >= metadata.responseAt) return
     }
     this.#memory.put(new StoredResponse(metadata, body))
@@ -91,17 +91,26 @@ export class SharedSeeker {
   freshen(stored: Reusable, metadata: StoredMetadata): void {
     const shared = this.#shared
     if (shared === null) return
-    if (stored instanceof LargeStored) void shared.freshen(stored.handle, metadata)
-    else {
-      void shared.lookUp(metadata.key).then((handles) => {
-        const same = handles.find(
-          (handle) =>
-            handle.metadata.keyExtra === metadata.keyExtra &&
-            String(handle.metadata.variant.values) === String(metadata.variant.values),
-        )
-        return same === undefined ? undefined : shared.freshen(same, metadata)
-      })
-    }
+    void this.#copyOf(stored).then((copy) =>
+      copy === undefined ? undefined : shared.freshen(copy, metadata),
+    )
+  }
+
+  /** One variant only. */
+  remove(stored: Reusable): void {
+    const shared = this.#shared
+    if (shared === null) return
+    void this.#copyOf(stored).then((copy) => (copy === undefined ? undefined : shared.remove(copy)))
+  }
+
+  /** What the tiers have of the same variant. */
+  async #copyOf(stored: Reusable): Promise<StoredHandle | undefined> {
+    if (stored instanceof LargeStored) return stored.handle
+    const handles = (await this.#shared?.lookUp(stored.key)) ?? []
+    return handles.find(
+      ({ metadata }) =>
+        metadata.keyExtra === stored.keyExtra && sameVariant(metadata.variant, stored.variant),
+    )
   }
 
   removeKey(key: string): void {
