@@ -61,6 +61,10 @@ export class LarderProcess {
     return Number(new URL(this.urls('http')[0]).port)
   }
 
+  get httpsPort(): number {
+    return Number(new URL(this.urls('https')[0]).port)
+  }
+
   async started(): Promise<this> {
     await waitFor(() => {
       if (this.child.exitCode !== null) throw new Error(`It ended at once:\n${this.stderr}`)

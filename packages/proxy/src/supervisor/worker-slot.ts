@@ -6,6 +6,12 @@ import type { Identity, WorkerBeat, WorkerListener } from './messages.ts'
 import { pinToCore } from './pin.ts'
 import { type WorkerExit, WorkerHandle } from './worker-handle.ts'
 
+/**
+ * Connections that the kernel gives to a slot without a worker wait in its queue for the next one; closing its sockets
+ * would reset those that wait already. For longer than this they had better go to the other slots.
+ */
+const MAX_QUEUE_WAIT_MS = 1000
+
 export type SlotState = 'starting' | 'serving' | 'waiting' | 'stopped'
 
 export interface SlotSurroundings {
@@ -196,7 +202,7 @@ export class WorkerSlot {
       this.#restart()
       return
     }
-    this.#surroundings.sockets.closeSlot(this.index)
+    if (delayMs > MAX_QUEUE_WAIT_MS) this.#surroundings.sockets.closeSlot(this.index)
     this.#retryTimer = setTimeout(() => this.#restart(), delayMs)
   }
 
