@@ -114,6 +114,7 @@ export function makeWorld(synchronous: boolean): World {
     site,
     tier,
     shared: null,
+    peers: null,
     clock,
     pseudonym: 'larder-test',
     trustedProxies: new BlockList(),

@@ -6,6 +6,7 @@ import { planMultipart } from '../http/multipart-byteranges.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { ByteRange } from '../http/range.ts'
 import { sfString } from '../http/structured-text.ts'
+import { PEER_AGE_FIELD } from '../peers/peer-request.ts'
 import { StoredResponse } from '../storage/stored-response.ts'
 import type { ResponseWriter } from '../transport/exchange.ts'
 import { clientSafe } from './judge-response.ts'
@@ -164,6 +165,7 @@ function storedFields(tx: Transaction, stored: Reusable, now: number): Fields {
   const fields = clientSafe(stored.fields)
   fields.add('age', String(currentAgeSeconds(stored.ageBaseAt, now)))
   fields.add('cache-status', tx.outcome.cacheStatus())
+  if (tx.fromPeer) fields.add(PEER_AGE_FIELD, String(stored.ageBaseAt))
   return fields
 }
 

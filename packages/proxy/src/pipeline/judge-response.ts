@@ -37,6 +37,8 @@ export interface AskedFor {
   readonly ranged: boolean
   readonly requestAt: number
   readonly purgeSequence: number
+  /** Epoch ms from which the answer's age counts, when another worker has said so exactly. */
+  readonly peerAgeBaseAt?: number
 }
 
 export type Verdict =
@@ -109,7 +111,7 @@ function judgeNotModified(
       variant: freshenedVariant(stored, dated, asked.requestFields),
       fields: sharedFields(dated, policy),
       responseAt: now,
-      ...lifetime(fields, asked.requestAt, now, policy),
+      ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
       policy,
       purgeSequence: asked.purgeSequence,
     },
@@ -158,7 +160,7 @@ export function metadataFor(
     status,
     fields: sharedFields(fields, policy),
     responseAt: now,
-    ...lifetime(fields, asked.requestAt, now, policy),
+    ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
     policy,
     part,
     purgeSequence: asked.purgeSequence,
@@ -170,8 +172,9 @@ function lifetime(
   requestAt: number,
   now: number,
   policy: ReusePolicy,
+  peerAgeBaseAt?: number,
 ): { ageBaseAt: number; freshUntilAt: number } {
-  const ageBaseAt = ageBase(fields, requestAt, now)
+  const ageBaseAt = peerAgeBaseAt ?? ageBase(fields, requestAt, now)
   const freshUntilAt = hasUsableAge(fields) ? ageBaseAt + policy.freshness.lifetimeMs : now
   return { ageBaseAt, freshUntilAt }
 }

@@ -5,6 +5,7 @@ import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
+import { readPeerAnswer } from '../peers/peer-request.ts'
 import type { FillInsertion } from '../storage/fill-insertion.ts'
 import type { StoredMetadata } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
@@ -24,15 +25,20 @@ import type { Transaction } from './transaction.ts'
 
 /** What an origin call needs of the pipeline. */
 export interface CallHost {
-  /** Into every tier that takes it; null when none does. */
-  insert(metadata: StoredMetadata, expectedBytes: number | undefined): FillInsertion | null
+  /** Into every tier that is to have it; null when none takes it. */
+  insert(
+    call: OriginCall,
+    metadata: StoredMetadata,
+    expectedBytes: number | undefined,
+  ): FillInsertion | null
   /** The stored response with new metadata and fields: kept so in every tier, or not, as the update allows. */
   freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable
   /** Epoch ms. */
   now(): number
   /** The request to send: with the stored response's validators, or without any condition. */
   originRequest(call: OriginCall): OriginRequest
-  start(tx: Transaction, request: OriginRequest, handler: OriginHandler): OriginFetch
+  /** Asks the worker that owns the key, or the origin. */
+  startCall(call: OriginCall): OriginFetch
   /** The answer is not for this one: it looks again, and goes alone if need be. */
   release(tx: Transaction): void
   /** Answers from the stored response, fresh again or stale by permission. */
@@ -69,6 +75,8 @@ export class OriginCall implements OriginHandler {
   readonly fallback: Reusable | null
   readonly plan: FetchPlan
   unconditional = false
+  /** Slot of the worker that is asked in place of the origin; null: the origin itself. */
+  owner: number | null = null
   readonly #host: CallHost
   #waiting: Transaction[] = []
   #fetch: OriginFetch | null = null
@@ -98,7 +106,7 @@ export class OriginCall implements OriginHandler {
   }
 
   start(): void {
-    this.#fetch = this.#host.start(this.leader, this.#host.originRequest(this), this)
+    this.#fetch = this.#host.startCall(this)
   }
 
   /** False when the answer has gone too far to be read from its first byte, or is not for this request. */
@@ -141,9 +149,11 @@ export class OriginCall implements OriginHandler {
 
   onHead(status: number, received: Fields, originName: string): void {
     const now = this.#host.now()
-    this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
+    if (this.owner === null) {
+      this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
+    }
     for (const tx of this.#waiting) {
-      tx.outcome.origin = originName
+      if (this.owner === null) tx.outcome.origin = originName
       tx.outcome.originHeadMs = performance.now() - tx.exchange.startedAt
     }
     this.#status = status
@@ -151,9 +161,25 @@ export class OriginCall implements OriginHandler {
       this.#abandonFetch()
       return
     }
-    const verdict = judgeResponse(this.asked, status, received, originName, now)
+    const verdict =
+      this.owner === null
+        ? judgeResponse(this.asked, status, received, originName, now)
+        : this.#judgePeer(status, received, originName, now)
     if (this.#asksForLess(verdict)) return this.#askAgain()
     this.#apply(verdict, now)
+  }
+
+  /** The owner's answer is this cache's own: its Cache-Status becomes ours, its age is exact. */
+  #judgePeer(status: number, received: Fields, originName: string, now: number): Verdict {
+    const { fields, cacheStatus, ageBaseAt } = readPeerAnswer(received)
+    for (const tx of this.#waiting) tx.outcome.tookOver(cacheStatus)
+    return judgeResponse(
+      { ...this.asked, peerAgeBaseAt: ageBaseAt },
+      status,
+      fields,
+      originName,
+      now,
+    )
   }
 
   /** The rest of a stored part cannot be had: a range that no client asked for must not show in the answer. */
@@ -193,7 +219,7 @@ export class OriginCall implements OriginHandler {
         this.#host.release(tx)
         continue
       }
-      tx.outcome.forwardStatus = 304
+      if (this.owner === null) tx.outcome.forwardStatus = 304
       this.#host.useStored(tx, fresh)
     }
   }
@@ -211,11 +237,14 @@ export class OriginCall implements OriginHandler {
   #store(metadata: StoredMetadata, clientFields: Fields, now: number): void {
     const length = metadata.fields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
-    const insertion = this.#mayStore ? this.#host.insert(metadata, expectedBytes(metadata)) : null
+    const insertion = this.#mayStore
+      ? this.#host.insert(this, metadata, expectedBytes(metadata))
+      : null
     if (insertion === null) {
       // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
       const reason = this.#mayStore ? 'too-large' : 'purged'
-      return this.#pass(clientFields, this.#mayStore, { reason })
+      // From the owner each can have it by itself: nobody need go at the pace of another.
+      return this.#pass(clientFields, this.#mayStore && this.owner === null, { reason })
     }
     this.#metadata = metadata
     this.#insertion = insertion
@@ -227,7 +256,7 @@ export class OriginCall implements OriginHandler {
         continue
       }
       tx.outcome.stored = true
-      tx.outcome.forwardStatus = this.#status
+      if (this.owner === null) tx.outcome.forwardStatus = this.#status
       tx.outcome.ttlSeconds = Math.ceil((metadata.freshUntilAt - now) / 1000)
       this.#answer(tx, tx === this.leader ? clientFields : undefined)
     }
@@ -243,7 +272,10 @@ export class OriginCall implements OriginHandler {
     { reason }: { readonly reason: Transaction['outcome']['detail'] },
   ): void {
     const shared = shareable && !clientFields.has('set-cookie')
-    if (reason !== 'status' && !ABOUT_THE_CLIENT.has(reason)) this.#host.uncacheable(this)
+    const ownersOwn = this.owner !== null && reason === 'too-large'
+    if (reason !== 'status' && !ABOUT_THE_CLIENT.has(reason) && !ownersOwn) {
+      this.#host.uncacheable(this)
+    }
     this.#end()
     const length = clientFields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
@@ -261,7 +293,10 @@ export class OriginCall implements OriginHandler {
       const own = tx === this.leader ? clientFields : forFollowers(clientFields, this.asked.rule)
       this.#answer(tx, own.clone())
     }
-    for (const tx of others) this.#host.release(tx)
+    for (const tx of others) {
+      tx.alone = ownersOwn
+      this.#host.release(tx)
+    }
     // An answer without content ends by itself, and leaves its connection fit for the next request.
     if (stream.readerCount === 0 && this.#status !== 204) this.#abandonFetch()
   }
@@ -279,7 +314,7 @@ export class OriginCall implements OriginHandler {
   }
 
   onChunk(chunk: Buffer): void {
-    this.#host.countOriginBytes(chunk.length)
+    if (this.owner === null) this.#host.countOriginBytes(chunk.length)
     if (this.#insertion !== null && !this.#insertion.write(chunk)) {
       this.#insertion = null
       this.#end()
@@ -308,7 +343,7 @@ export class OriginCall implements OriginHandler {
       for (const tx of this.#takeWaiting()) this.#host.fail(tx, error)
       return
     }
-    this.#host.countOrigin(this.leader, error.code)
+    if (this.owner === null) this.#host.countOrigin(this.leader, error.code)
     if (this.#useStale('unreachable')) return
     this.#failed(error)
   }

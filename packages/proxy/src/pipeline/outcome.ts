@@ -47,6 +47,17 @@ export class Outcome {
     return this.forwarded ?? 'none'
   }
 
+  /** The worker that owns the key has answered, and says so in its own Cache-Status: the client sees one cache. */
+  tookOver(cacheStatus: string): void {
+    if (/; hit(;|$)/.test(cacheStatus)) {
+      this.hit = true
+      this.forwarded = null
+    }
+    const status = /; fwd-status=([0-9]{3})/.exec(cacheStatus)
+    this.forwardStatus = status === null ? 0 : Number(status[1])
+    if (/; collapsed(;|$)/.test(cacheStatus)) this.collapsed = true
+  }
+
   /** This cache's member of Cache-Status (RFC 9211). */
   cacheStatus(): string {
     let text = 'Larder'

@@ -13,6 +13,8 @@ import type {
   OriginHandler,
   OriginRequest,
 } from '../origin/origin-fetch.ts'
+import { peerFields } from '../peers/peer-request.ts'
+import type { Peers } from '../peers/peers.ts'
 import { FillInsertion } from '../storage/fill-insertion.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
@@ -42,6 +44,8 @@ export interface PipelineOptions {
   readonly tier: MemoryTier
   /** The tiers behind memory; null when there are none. */
   readonly shared: TieredStore | null
+  /** The other workers of the machine; null when there are none. */
+  readonly peers: Peers | null
   readonly clock: Clock
   /** This proxy's name in Via. */
   readonly pseudonym: string
@@ -85,8 +89,9 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return this.#options.clock.ms
   }
 
-  handle(exchange: Exchange): void {
+  handle(exchange: Exchange, fromPeer = false): void {
     const tx = new Transaction(exchange)
+    tx.fromPeer = fromPeer
     exchange.onClose = (end) => this.#closed(tx, end)
     try {
       this.#serve(tx)
@@ -181,13 +186,13 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (tx.exchange.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
     if (this.#refusesLoop(tx)) return
     const plan = this.#plan(tx, found, tx.released > MAX_RELEASES, now)
-    // Nobody waits for an answer that is likely to be for one client, or that must be newer than the request.
-    const alone =
-      tx.released > MAX_RELEASES ||
+    // The answer is likely to be for one client, or must be newer than the request: nobody shares it.
+    const unshared =
       tx.directives.noCache !== false ||
       tx.directives.noStore ||
       tx.exchange.request.fields.has('authorization') ||
       this.#uncacheable.has(tx.key, now)
+    const alone = unshared || tx.alone || tx.released > MAX_RELEASES
     const callKey = this.#callKey(tx, found, plan)
     const running = this.#calls.get(callKey)
     if (!alone && running?.join(tx)) {
@@ -196,6 +201,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       return
     }
     const call = this.#newCall(tx, found, plan, callKey)
+    if (!unshared) call.owner = this.#ownerOf(tx)
     if (!alone) this.#calls.set(callKey, call)
     call.join(tx)
     call.start()
@@ -203,6 +209,11 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #plan(tx: Transaction, found: Found, whole: boolean, now: number): FetchPlan {
     return planFetch(tx, found, whole, this.tier.maxObjectBytes, now)
+  }
+
+  /** The worker that fetches this key for all of the machine; null when it is this one. */
+  #ownerOf(tx: Transaction): number | null {
+    return tx.fromPeer ? null : (this.#options.peers?.ownerOf(tx.key) ?? null)
   }
 
   #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
@@ -228,6 +239,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const callKey = this.#callKey(tx, found, plan)
     if (this.#calls.has(callKey)) return
     const call = this.#newCall(tx, found, plan, callKey)
+    call.owner = this.#ownerOf(tx)
     this.#calls.set(callKey, call)
     call.start()
   }
@@ -276,11 +288,15 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   // What calls ask of the pipeline (CallHost, PassHost)
 
-  insert(metadata: StoredMetadata, expectedBytes: number | undefined): FillInsertion | null {
+  insert(
+    call: OriginCall,
+    metadata: StoredMetadata,
+    expectedBytes: number | undefined,
+  ): FillInsertion | null {
     const memory = this.tier.insert(metadata, expectedBytes)
     // Parts stay in memory: what is worth more than that is fetched in slices.
     const shared =
-      metadata.part === undefined
+      metadata.part === undefined && call.owner === null
         ? (this.#options.shared?.insert(metadata, expectedBytes) ?? null)
         : null
     return memory === null && shared === null ? null : new FillInsertion(memory, shared)
@@ -305,6 +321,25 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (!call.unconditional)
       for (const [name, value] of call.plan.conditions) fields.add(name, value)
     return { method: 'GET', target: tx.target, fields, body: null }
+  }
+
+  startCall(call: OriginCall): OriginFetch {
+    const { leader, owner } = call
+    const { peers } = this.#options
+    const ask = (handler: OriginHandler) => {
+      call.owner = null
+      return this.start(leader, this.originRequest(call), handler)
+    }
+    if (owner === null || peers === null) return ask(call)
+    const { request, client } = leader.exchange
+    const conditions = call.unconditional ? new Fields() : call.plan.conditions
+    const fields = peerFields(request, client, conditions)
+    return peers.fetch(
+      owner,
+      { method: 'GET', target: request.target, fields, body: null },
+      call,
+      ask,
+    )
   }
 
   /** Callbacks never come from inside this call. */
@@ -379,7 +414,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const { onGone } = tx
     tx.onGone = null
     if (!end.complete) onGone?.()
-    this.#options.record(tx, end)
+    if (!tx.fromPeer) this.#options.record(tx, end)
   }
 }
 

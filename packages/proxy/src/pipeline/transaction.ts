@@ -23,6 +23,10 @@ export class Transaction {
   /** ms from the start of the exchange to the response head. */
   firstByteMs = 0
   closed = false
+  /** The request comes from another worker, which is answered as a client but asks nobody else. */
+  fromPeer = false
+  /** It has seen that waiting for another's answer is of no use here. */
+  alone = false
   failure: ProxyError | null = null
   /** A stored response that may have to do if the origin fails. */
   fallback: Reusable | null = null

@@ -17,6 +17,7 @@ import { withIssuedCertificates } from './issue-certificates.ts'
 import { ListeningSockets } from './listening-sockets.ts'
 import type { WorkerListener } from './messages.ts'
 import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
+import { PeerFolder } from './peer-folder.ts'
 import { primarySeries } from './primary-metrics.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
@@ -47,6 +48,7 @@ export class Supervisor {
   readonly #logger: Logger
   readonly #reread: (() => LoadResult) | undefined
   readonly #sockets: ListeningSockets
+  readonly #peerFolder: PeerFolder
   readonly #merge = new MetricsMerge()
   readonly #authority: DevelopmentAuthority
   /** Reloads and replacements, one after the other. */
@@ -61,11 +63,13 @@ export class Supervisor {
     this.#authority = new DevelopmentAuthority(options.stateFolder)
     this.#sockets = new ListeningSockets(options.config.workers)
     const identity = identityFor(options.config)
+    this.#peerFolder = new PeerFolder(identity)
     this.evictor = evictorFor(options.config, identity, options.logger)
     const surroundings = {
       logger: options.logger,
       sockets: this.#sockets,
       identity,
+      peers: { folder: this.#peerFolder.path, slots: options.config.workers },
       config: () => this.#config,
       onBeat: (
         workerId: number,

@@ -10,11 +10,14 @@ import type { MetricsSnapshot, WorkerMetrics } from '../observability/metrics.ts
 import type { OriginGroup } from '../origin/origin-fetch.ts'
 import { OriginResolver } from '../origin/resolver.ts'
 import { TenantOrigins } from '../origin/tenant-origins.ts'
+import { peerDoor } from '../peers/peer-door.ts'
+import { Peers } from '../peers/peers.ts'
 import { PipelineDoor } from '../pipeline/front-door.ts'
 import { Pipeline, type PipelineOptions } from '../pipeline/pipeline.ts'
 import { compileSite, type Site, type Tenant } from '../pipeline/site.ts'
 import { MemoryTier } from '../storage/memory-tier.ts'
-import type { WorkerListener } from '../supervisor/messages.ts'
+import type { PeerPlace, WorkerListener } from '../supervisor/messages.ts'
+import type { ClientFacts } from '../transport/exchange.ts'
 import { serveHttp1 } from '../transport/h1/connection.ts'
 import { serveHttp2 } from '../transport/h2/connection.ts'
 import type { TransportLimits } from '../transport/limits.ts'
@@ -35,6 +38,8 @@ export interface WorkerOptions {
   readonly slot: number
   readonly metrics: WorkerMetrics
   readonly logger: Logger
+  /** The workers of this machine; undefined for one that is alone. */
+  readonly peers?: PeerPlace
   /** A clock that someone else keeps going; the time of day without one. */
   readonly clock?: Clock
   /** Keys that an unsafe request has invalidated here, to be told to the other workers. */
@@ -61,7 +66,9 @@ export interface RunningWorker {
 
 /** Builds a worker: every service is made here and passed to those who use it. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  return new Worker(options)
+  const worker = new Worker(options)
+  await worker.peers?.listen()
+  return worker
 }
 
 interface OpenListener {
@@ -77,6 +84,7 @@ class Worker implements RunningWorker {
   readonly #tier: MemoryTier
   readonly #sharedTiers: SharedTiers
   readonly #log: AccessLog
+  readonly peers: Peers | null
   readonly #recorder: Recorder
   readonly #certificates: CertificateStore
   readonly #door: PipelineDoor
@@ -110,6 +118,7 @@ class Worker implements RunningWorker {
       },
       certificateEntries(config),
     )
+    this.peers = options.peers === undefined ? null : this.#makePeers(options.peers)
     this.#pipeline = new Pipeline(this.#pipelineOptions(config))
     this.#door = new PipelineDoor(
       this.#site,
@@ -189,6 +198,7 @@ class Worker implements RunningWorker {
 
   async drain(deadlineMs: number): Promise<void> {
     await Promise.all([...this.#listeners.values()].map(({ front }) => front.drain(deadlineMs)))
+    this.peers?.drain()
     for (const group of this.#origins.values()) group.close()
     await this.#sharedTiers.close()
     this.#log.close()
@@ -210,6 +220,25 @@ class Worker implements RunningWorker {
     return metrics.snapshot()
   }
 
+  #makePeers({ folder, slots }: PeerPlace): Peers | null {
+    if (slots < 2) return null
+    const door = peerDoor((exchange) => this.#pipeline.handle(exchange, true))
+    return new Peers({
+      folder,
+      slots,
+      slot: this.#options.slot,
+      wheel: this.#wheel,
+      resolver: this.#resolver,
+      serve: (socket) =>
+        serveHttp1(socket, PEER_FACTS, {
+          door,
+          clock: this.#clock,
+          wheel: this.#wheel,
+          limits: peerLimits(this.#limits),
+        }),
+    })
+  }
+
   takeDiskHits(): readonly number[] {
     return this.#sharedTiers.takeHits()
   }
@@ -220,6 +249,7 @@ class Worker implements RunningWorker {
       site: this.#site,
       tier: this.#tier,
       shared: this.#sharedTiers.store,
+      peers: this.peers,
       clock: this.#clock,
       pseudonym: pseudonymOf(config),
       trustedProxies: this.#trusted,
@@ -239,6 +269,29 @@ class Worker implements RunningWorker {
     const group = new TenantOrigins(tenant.config, this.#wheel, this.#resolver)
     this.#origins.set(tenant, group)
     return group
+  }
+}
+
+/** Another worker is a client that has been let in already. */
+const PEER_FACTS: ClientFacts = {
+  address: '',
+  port: 0,
+  peerAddress: '',
+  localPort: 0,
+  secure: false,
+  serverName: undefined,
+  tlsVersion: undefined,
+}
+
+/** A head that a client was allowed, and the field that goes with it; connections that stay. */
+function peerLimits(limits: TransportLimits): TransportLimits {
+  return {
+    ...limits,
+    maxHeaderBytes: limits.maxHeaderBytes + 8192,
+    maxHeaderCount: limits.maxHeaderCount + 8,
+    maxRequestsPerConnection: Number.MAX_SAFE_INTEGER,
+    idleTimeoutMs: 120_000,
+    headerTimeoutMs: 120_000,
   }
 }
 

@@ -74,6 +74,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       metrics,
       logger,
       announceInvalidation,
+      peers: message.peers,
     })
     if (identity !== undefined) {
       process.setgroups?.([identity.gid])
