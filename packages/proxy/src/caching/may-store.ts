@@ -22,6 +22,7 @@ export type StoreRefusal =
   | 'status'
   | 'status-not-understood'
   | 'vary-star'
+  | 'vary-client'
   | 'no-freshness'
   | 'too-large'
   | 'incomplete'
@@ -66,6 +67,12 @@ const UNDERSTOOD: ReadonlySet<number> = new Set([
   429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511,
 ])
 
+/**
+ * Request fields that this proxy writes anew from who its client is. The client's own values, by which variants are
+ * told apart, say nothing about what the origin saw (RFC 9111 §4.1).
+ */
+const TELLS_THE_CLIENT: ReadonlySet<string> = new Set(['forwarded', 'via', 'x-forwarded-for'])
+
 const refuse = (reason: StoreRefusal): StoreDecision => ({ store: false, reason })
 
 /** RFC 9111 §3, for a shared cache. */
@@ -86,7 +93,12 @@ export function mayStore(question: StoreQuestion): StoreDecision {
   if (question.requestFields.has('authorization') && !allowsAuthorization(controls)) {
     return refuse('authorization')
   }
-  if (listMembers(fields.get('vary') ?? '').includes('*')) return refuse('vary-star')
+  const vary = fields.get('vary')
+  if (vary !== undefined) {
+    const names = listMembers(vary.toLowerCase())
+    if (names.includes('*')) return refuse('vary-star')
+    if (names.some((name) => TELLS_THE_CLIENT.has(name))) return refuse('vary-client')
+  }
   const explicit = hasExplicitFreshness(fields, controls)
   if (fields.has('set-cookie') && !(explicit && rule.storeSetCookie)) return refuse('set-cookie')
   // RFC 9110 §9.3.3: POST only with explicit freshness; Content-Location is the caller's to compare.

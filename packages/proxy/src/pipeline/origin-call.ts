@@ -361,7 +361,7 @@ export class OriginCall implements OriginHandler {
 }
 
 function isOfVariant(tx: Transaction, variant: VariantKey, response: Fields): boolean {
-  return sameVariant(variant, variantKey(response.get('vary'), tx.exchange.request.fields))
+  return sameVariant(variant, variantKey(response.get('vary'), tx.request.fields))
 }
 
 function raise(): never {

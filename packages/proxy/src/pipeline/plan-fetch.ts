@@ -37,7 +37,7 @@ export function planFetch(tx: Transaction, found: Found, whole: boolean, now: nu
     return { ...PLAIN, conditions, validating: found.whole }
   }
   if (whole) return PLAIN
-  const { fields } = tx.exchange.request
+  const { fields } = tx.request
   const range = fields.get('range')
   if (range === undefined) return found.part === null ? PLAIN : completion(found.part, tx, now)
   // One range goes to the origin as it came; several are cut from the whole (RFC 9110 §14.2).
