@@ -26,6 +26,7 @@ export type StoreRefusal =
   | 'no-freshness'
   | 'too-large'
   | 'incomplete'
+  | 'end-unverified'
   | 'partial-without-validator'
   | 'purged'
 
