@@ -4,7 +4,12 @@ import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
-import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
+import type {
+  OriginFetch,
+  OriginHandler,
+  OriginRequest,
+  ResponseFraming,
+} from '../origin/origin-fetch.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
 import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
@@ -135,7 +140,12 @@ export class OriginCall implements OriginHandler {
     for (const tx of this.#waiting) tx.exchange.inform(status, interimFields(fields))
   }
 
-  onHead(status: number, received: Fields, originName: string): void {
+  onHead(
+    status: number,
+    received: Fields,
+    originName: string,
+    framing: ResponseFraming = 'certain',
+  ): void {
     const now = this.#host.now()
     this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
     for (const tx of this.#waiting) {
@@ -149,6 +159,10 @@ export class OriginCall implements OriginHandler {
     }
     const verdict = judgeResponse(this.asked, status, received, originName, now)
     if (this.#asksForLess(verdict)) return this.#askAgain()
+    if (verdict.kind === 'store' && framing === 'until-close') {
+      // RFC 9112 §9.8: what may have been cut without a sign is passed on, and not kept.
+      return this.#pass(verdict.clientFields, false, { reason: 'end-unverified' })
+    }
     this.#apply(verdict, now)
   }
 
@@ -374,7 +388,7 @@ export class OriginCall implements OriginHandler {
 }
 
 function isOfVariant(tx: Transaction, variant: VariantKey, response: Fields): boolean {
-  return sameVariant(variant, variantKey(response.get('vary'), tx.exchange.request.fields))
+  return sameVariant(variant, variantKey(response.get('vary'), tx.request.fields))
 }
 
 function raise(): never {

@@ -18,7 +18,7 @@ export function storeAfterHead(
   now: number,
 ): void {
   const { rule } = tx
-  const { request } = tx.exchange
+  const { request } = tx
   const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
   if (stored === null || rule === null || rule.cache.bypass || status !== 200) return
   if (stored.status !== 200 || !headAgrees(stored.fields, fields)) return tier.remove(stored)
@@ -49,7 +49,7 @@ export function storeAfterPost(
   now: number,
 ): Insertion | null {
   const { rule } = tx
-  const { request } = tx.exchange
+  const { request } = tx
   const location = fields.get('content-location')
   if (rule === null || location === undefined || status !== 200) return null
   const { scheme, authority, target } = request
