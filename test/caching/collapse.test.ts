@@ -1,5 +1,7 @@
 import { freshPath } from '../support/asserts.ts'
 import { type Edge, onBoth } from '../support/edge.ts'
+import { Http1Client } from '../support/h1-client.ts'
+import { Http2Client } from '../support/h2-client.ts'
 import type { FieldValues } from '../support/message-reader.ts'
 import type { PlainAnswer } from '../support/scripted-origin.ts'
 
@@ -370,6 +372,33 @@ onBoth(
     slow.resume()
     t.equal((await slow.done()).body.length, TOTAL_BYTES)
     t.equal(origin.asked(), 1)
+  },
+)
+
+onBoth(
+  'who shares what is too large to store and does not read is cut off, so that the others go on',
+  { memory: { maxSize: '16MiB', maxObjectSize: '1MiB' }, timeouts: { write: '1s' } },
+  async (t, edge) => {
+    const { open, origin, ports, protocol } = edge
+    const barrier = Promise.withResolvers<void>()
+    origin.answers('/', async (wire) => {
+      await barrier.promise
+      wire.head(200, { ...FRESH, 'Content-Length': String(TOTAL_BYTES) })
+      for (let sent = 0; sent < TOTAL_BYTES; sent += PIECE.length) wire.write(PIECE)
+    })
+    // A connection of its own: on HTTP/2 a client that does not read holds up its other streams by itself.
+    const lazy = protocol === 'h1' ? new Http1Client(ports.http) : new Http2Client(ports.https)
+    t.teardown(() => lazy.close())
+    const slow = lazy.open({ path: '/' })
+    await origin.untilAsked(1)
+    const quick = open({ path: '/' })
+    await proxyHasRead(edge)
+    slow.pause()
+    barrier.resolve()
+    t.equal((await quick.done()).body.length, TOTAL_BYTES)
+    slow.resume()
+    t.ok((await slow.done()).cut)
+    t.equal(origin.asked('/'), 1)
   },
 )
 

@@ -165,9 +165,9 @@ class PeerFetch implements OriginFetch, OriginHandler {
     this.#handler.onInterim(status, fields)
   }
 
-  onHead(status: number, fields: Fields, originName: string): void {
+  onHead(...head: Parameters<OriginHandler['onHead']>): void {
     this.#answered = true
-    this.#handler.onHead(status, fields, originName)
+    this.#handler.onHead(...head)
   }
 
   onChunk(chunk: Buffer): void {

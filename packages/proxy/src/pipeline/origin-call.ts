@@ -4,7 +4,12 @@ import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
-import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
+import type {
+  OriginFetch,
+  OriginHandler,
+  OriginRequest,
+  ResponseFraming,
+} from '../origin/origin-fetch.ts'
 import { readPeerAnswer } from '../peers/peer-request.ts'
 import type { FillInsertion } from '../storage/fill-insertion.ts'
 import type { StoredMetadata } from '../storage/stored-response.ts'
@@ -147,7 +152,12 @@ export class OriginCall implements OriginHandler {
     for (const tx of this.#waiting) tx.exchange.inform(status, interimFields(fields))
   }
 
-  onHead(status: number, received: Fields, originName: string): void {
+  onHead(
+    status: number,
+    received: Fields,
+    originName: string,
+    framing: ResponseFraming = 'certain',
+  ): void {
     const now = this.#host.now()
     if (this.owner === null) {
       this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
@@ -166,6 +176,10 @@ export class OriginCall implements OriginHandler {
         ? judgeResponse(this.asked, status, received, originName, now)
         : this.#judgePeer(status, received, originName, now)
     if (this.#asksForLess(verdict)) return this.#askAgain()
+    if (verdict.kind === 'store' && framing === 'until-close') {
+      // RFC 9112 §9.8: what may have been cut without a sign is passed on, and not kept.
+      return this.#pass(verdict.clientFields, false, { reason: 'end-unverified' })
+    }
     this.#apply(verdict, now)
   }
 
@@ -408,7 +422,7 @@ export class OriginCall implements OriginHandler {
 }
 
 function isOfVariant(tx: Transaction, variant: VariantKey, response: Fields): boolean {
-  return sameVariant(variant, variantKey(response.get('vary'), tx.exchange.request.fields))
+  return sameVariant(variant, variantKey(response.get('vary'), tx.request.fields))
 }
 
 function raise(): never {

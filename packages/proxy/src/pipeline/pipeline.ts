@@ -102,7 +102,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #serve(tx: Transaction): void {
     const { exchange } = tx
-    const { request } = exchange
+    const { request } = tx
     const admitted = admit(exchange, this.#options.site)
     if (admitted instanceof ProxyError) return this.fail(tx, admitted)
     tx.tenant = admitted
@@ -130,7 +130,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   #serveFromStore(tx: Transaction): void {
-    const { request } = tx.exchange
+    const { request } = tx
     const inMemory = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
     const found = tx.large === null ? inMemory : withLarge(inMemory, tx.large)
     const now = this.now()
@@ -183,14 +183,14 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       return this.fail(tx, new ProxyError('ONLY_IF_CACHED'))
     }
     tx.outcome.forwarded = reason
-    if (tx.exchange.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
+    if (tx.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
     if (this.#refusesLoop(tx)) return
     const plan = this.#plan(tx, found, tx.released > MAX_RELEASES, now)
     // The answer is likely to be for one client, or must be newer than the request: nobody shares it.
     const unshared =
       tx.directives.noCache !== false ||
       tx.directives.noStore ||
-      tx.exchange.request.fields.has('authorization') ||
+      tx.request.fields.has('authorization') ||
       this.#uncacheable.has(tx.key, now)
     const alone = unshared || tx.alone || tx.released > MAX_RELEASES
     const callKey = this.#callKey(tx, found, plan)
@@ -217,7 +217,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
-    const { request } = tx.exchange
+    const { request } = tx
     const asked = {
       key: tx.key,
       keyExtra: tx.keyExtra,
@@ -246,7 +246,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** Requests with the same call key can use one answer, as far as can be known before it comes. */
   #callKey(tx: Transaction, found: Found, plan: FetchPlan): string {
-    const { values } = variantKey(found.vary, tx.exchange.request.fields)
+    const { values } = variantKey(found.vary, tx.request.fields)
     const variant = values.length === 0 ? '' : JSON.stringify(values)
     return `${tx.key}\n${tx.keyExtra}\n${variant}\n${plan.range ?? ''}`
   }
@@ -255,7 +255,8 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     tx.outcome.forwarded = reason
     if (this.#refusesLoop(tx)) return
     tx.fallback = fallback
-    const { request, body } = tx.exchange
+    const { request } = tx
+    const { body } = tx.exchange
     const limited = limitBody(body, this.#options.maxRequestBodyBytes, (maxBytes) =>
       this.fail(tx, new ProxyError('BODY_TOO_LARGE', [maxBytes])),
     )
@@ -270,13 +271,14 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** RFC 9110 §7.6.3: Via is how a proxy sees that it is asking itself. What is stored may be answered all the same. */
   #refusesLoop(tx: Transaction): boolean {
-    if (!hasLooped(tx.exchange.request.fields, this.#options.pseudonym)) return false
+    if (!hasLooped(tx.request.fields, this.#options.pseudonym)) return false
     this.fail(tx, new ProxyError('LOOP'))
     return true
   }
 
   #forwardedFields(tx: Transaction, forCache: boolean): Fields {
-    const { request, client } = tx.exchange
+    const { request } = tx
+    const { client } = tx.exchange
     const mode = tx.tenant?.config.hostHeader
     return forwardFields(request, client, {
       host: mode?.mode === 'name' ? mode.name : mode?.mode === 'origin' ? '' : request.authority,
@@ -331,7 +333,8 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       return this.start(leader, this.originRequest(call), handler)
     }
     if (owner === null || peers === null) return ask(call)
-    const { request, client } = leader.exchange
+    const { client } = leader.exchange
+    const { request } = leader
     const conditions = call.unconditional ? new Fields() : call.plan.conditions
     const fields = peerFields(request, client, conditions)
     return peers.fetch(
@@ -391,7 +394,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   passed(tx: Transaction, status: number, fields: Fields): Insertion | null {
-    const { method } = tx.exchange.request
+    const { method } = tx.request
     if (method === 'HEAD') {
       storeAfterHead(this.tier, tx, status, fields, this.now())
       return null

@@ -47,7 +47,7 @@ export function planFetch(
     return { ...PLAIN, conditions, validating: found.whole }
   }
   if (whole) return PLAIN
-  const { fields } = tx.exchange.request
+  const { fields } = tx.request
   const range = fields.get('range')
   if (range === undefined) {
     const isSmall = (found.part?.part?.completeLength ?? 0) <= maxStoredBytes

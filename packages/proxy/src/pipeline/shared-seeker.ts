@@ -126,5 +126,5 @@ export class SharedSeeker {
 }
 
 function isFor(metadata: StoredMetadata, tx: Transaction): boolean {
-  return metadata.keyExtra === tx.keyExtra && isSelectedBy(metadata, tx.exchange.request.fields)
+  return metadata.keyExtra === tx.keyExtra && isSelectedBy(metadata, tx.request.fields)
 }

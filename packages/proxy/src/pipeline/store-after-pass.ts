@@ -19,7 +19,7 @@ export function storeAfterHead(
   now: number,
 ): void {
   const { rule } = tx
-  const { request } = tx.exchange
+  const { request } = tx
   const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
   if (!(stored instanceof StoredResponse) || status !== 200) return
   if (rule === null || rule.cache.bypass) return
@@ -51,7 +51,7 @@ export function storeAfterPost(
   now: number,
 ): Insertion | null {
   const { rule } = tx
-  const { request } = tx.exchange
+  const { request } = tx
   const location = fields.get('content-location')
   if (rule === null || location === undefined || status !== 200) return null
   const { scheme, authority, target } = request
