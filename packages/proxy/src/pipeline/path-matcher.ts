@@ -3,7 +3,7 @@
  * cheapest test that is right; the general one is linear in the path, whatever the pattern (no backtracking).
  */
 export function compilePathPattern(pattern: string): (path: string) => boolean {
-  if (pattern === '*' || pattern === '/*') return () => true
+  if (pattern === '*') return () => true
   const parts = pattern.split('*')
   if (parts.length === 1) return (path) => path === pattern
   const [prefix] = parts
