@@ -1,4 +1,9 @@
+import { freshPath } from '../support/asserts.ts'
 import { type Edge, onBoth } from '../support/edge.ts'
+import { Http1Client } from '../support/h1-client.ts'
+import { Http2Client } from '../support/h2-client.ts'
+import type { FieldValues } from '../support/message-reader.ts'
+import type { PlainAnswer } from '../support/scripted-origin.ts'
 
 const CLIENTS = 20
 const FRESH = { 'Cache-Control': 'max-age=60' }
@@ -162,6 +167,38 @@ onBoth(
   },
 )
 
+onBoth(
+  'followers never get the fields that private or no-cache name (RFC 9111 §5.2.2.4, §5.2.2.7)',
+  { memory: { maxSize: '16MiB', maxObjectSize: '1KiB' } },
+  async (t, edge) => {
+    const { open, origin } = edge
+    const answers: PlainAnswer[] = [
+      { body: 'small' },
+      { body: 'x'.repeat(2000) },
+      { status: 503, body: 'later' },
+    ]
+    for (const answer of answers) {
+      const barrier = Promise.withResolvers<void>()
+      const path = freshPath()
+      const cacheControl = `${answer.status === 503 ? '' : 'max-age=60, '}private="x-secret"`
+      const fields = { 'Cache-Control': cacheControl, 'X-Secret': 'mine' }
+      origin.answers(path, async (wire) => {
+        await barrier.promise
+        wire.answer({ ...answer, fields })
+      })
+      const leader = open({ path })
+      await origin.untilAsked(1, path)
+      const follower = open({ path })
+      await proxyHasRead(edge)
+      barrier.resolve()
+      t.equal((await leader.done()).fields.get('x-secret'), 'mine')
+      t.equal((await follower.done()).text, answer.body)
+      t.notOk(follower.fields.has('x-secret'), `${answer.status ?? 200} ${answer.body?.length}`)
+      t.equal(origin.asked(path), 1)
+    }
+  },
+)
+
 onBoth('a failing fetch answers everyone, with few more tries (RFC 9111 §4)', async (t, edge) => {
   const { open, origin } = edge
   const barrier = Promise.withResolvers<void>()
@@ -252,6 +289,69 @@ onBoth('validations of one stale response are one (RFC 9111 §4.3)', async (t, e
   t.equal(origin.asked('/'), 2)
 })
 
+onBoth(
+  'requests with Authorization, no-cache or no-store share no answer with others (RFC 9111 §3.5, §5.2.1)',
+  async (t, edge) => {
+    const { open, origin } = edge
+    const rows: FieldValues[] = [
+      { Authorization: 'Basic dTpw' },
+      { 'Cache-Control': 'no-cache' },
+      { 'Cache-Control': 'no-store' },
+    ]
+    for (const fields of rows) {
+      const barrier = Promise.withResolvers<void>()
+      const path = freshPath()
+      let number = 0
+      origin.answers(path, async (wire) => {
+        const body = `${++number}`
+        await barrier.promise
+        wire.answer({ fields: FRESH, body })
+      })
+      const plain = open({ path })
+      await origin.untilAsked(1, path)
+      const special = open({ path, fields })
+      await origin.untilAsked(2, path)
+      const another = open({ path, fields })
+      await origin.untilAsked(3, path)
+      const follower = open({ path })
+      await proxyHasRead(edge)
+      barrier.resolve()
+      const texts: string[] = []
+      for (const exchange of [plain, special, another, follower]) {
+        texts.push((await exchange.done()).text)
+      }
+      t.same(texts, ['1', '2', '3', '1'], JSON.stringify(fields))
+    }
+  },
+)
+
+onBoth(
+  'a private 304 is for the one who asked: those who wait ask for themselves (RFC 9111 §5.2.2.7)',
+  async (t, edge) => {
+    const { get, open, origin, clock } = edge
+    const barrier = Promise.withResolvers<void>()
+    const fields = { ...FRESH, ETag: '"a"' }
+    origin.answers(
+      '/',
+      { fields, body: 'stored' },
+      async (wire) => {
+        await barrier.promise
+        wire.answer({ status: 304, fields: { ...fields, 'Cache-Control': 'private' } })
+      },
+      { fields: { 'Cache-Control': 'private' }, body: 'own' },
+    )
+    await get('/')
+    clock.advanceSeconds(60)
+    const leader = open({ path: '/' })
+    await origin.untilAsked(2, '/')
+    const followers = [open({ path: '/' }), open({ path: '/' })]
+    await proxyHasRead(edge)
+    barrier.resolve()
+    t.equal((await leader.done()).text, 'stored')
+    for (const follower of followers) t.equal((await follower.done()).text, 'own')
+  },
+)
+
 const TOTAL_BYTES = 16 * 1024 * 1024
 const PIECE = Buffer.alloc(64 * 1024, 'x')
 
@@ -272,6 +372,33 @@ onBoth(
     slow.resume()
     t.equal((await slow.done()).body.length, TOTAL_BYTES)
     t.equal(origin.asked(), 1)
+  },
+)
+
+onBoth(
+  'who shares what is too large to store and does not read is cut off, so that the others go on',
+  { memory: { maxSize: '16MiB', maxObjectSize: '1MiB' }, timeouts: { write: '1s' } },
+  async (t, edge) => {
+    const { open, origin, ports, protocol } = edge
+    const barrier = Promise.withResolvers<void>()
+    origin.answers('/', async (wire) => {
+      await barrier.promise
+      wire.head(200, { ...FRESH, 'Content-Length': String(TOTAL_BYTES) })
+      for (let sent = 0; sent < TOTAL_BYTES; sent += PIECE.length) wire.write(PIECE)
+    })
+    // A connection of its own: on HTTP/2 a client that does not read holds up its other streams by itself.
+    const lazy = protocol === 'h1' ? new Http1Client(ports.http) : new Http2Client(ports.https)
+    t.teardown(() => lazy.close())
+    const slow = lazy.open({ path: '/' })
+    await origin.untilAsked(1)
+    const quick = open({ path: '/' })
+    await proxyHasRead(edge)
+    slow.pause()
+    barrier.resolve()
+    t.equal((await quick.done()).body.length, TOTAL_BYTES)
+    slow.resume()
+    t.ok((await slow.done()).cut)
+    t.equal(origin.asked('/'), 1)
   },
 )
 

@@ -184,6 +184,22 @@ onBoth(
 )
 
 onBoth(
+  'a part of what is too large to store is not completed (RFC 9111 §3.4)',
+  { memory: { maxSize: '16MiB', maxObjectSize: '1KiB' } },
+  async (t, { get, origin }) => {
+    const body = Buffer.from('0123456789'.repeat(150))
+    origin.answers('/', ranged(FIELDS, body))
+    await get('/', { Range: 'bytes=0-999' })
+    t.ok((await get('/')).body.equals(body))
+    t.notOk(origin.lastRequest.fields.has('range'))
+    await get('/', { Range: 'bytes=1000-' })
+    const across = await get('/', { Range: 'bytes=900-1100' })
+    t.equal(across.text, body.toString('latin1', 900, 1101))
+    t.equal(origin.asked(), 4, 'nor are its parts put together')
+  },
+)
+
+onBoth(
   'parts that touch or overlap are combined by their strong validator (RFC 9111 §3.4)',
   async (t, { get, origin }) => {
     origin.answers('/', ranged())
@@ -234,6 +250,20 @@ onBoth(
       ['beyond its length', 'bytes 0-4/3', '01234'],
     ] as const) {
       await assertPartNotStored(t, edge, name, contentRange, body)
+    }
+  },
+)
+
+onBoth(
+  'a chunked part of another size than its Content-Range is not stored (RFC 9110 §15.3.7.1)',
+  async (t, { get, origin }) => {
+    const fields = { ...FIELDS, 'Content-Range': 'bytes 0-4/20', 'Transfer-Encoding': 'chunked' }
+    for (const body of ['0123', '012345X', '0123456789ABCDEFGHIJKL']) {
+      const path = freshPath()
+      origin.answers(path, (wire) => wire.head(206, fields).chunk(body).lastChunk(), ranged())
+      await get(path, { Range: 'bytes=0-4' })
+      t.equal((await get(path, { Range: 'bytes=0-4' })).text, '01234', body)
+      t.ok((await get(path)).body.equals(BODY), body)
     }
   },
 )

@@ -201,3 +201,15 @@ onBoth('the first rule that matches path and method decides', ORDER, async (t, e
   t.match((await get('/other/../api/1?x')).cacheStatus, /fwd=bypass/, 'after normalisation')
   t.match((await get('/%61pi/1')).cacheStatus, /fwd=bypass/, 'escapes too')
 })
+
+onBoth(
+  'an invalidation reaches what a query option keeps under one key',
+  rule({ query: 'ignore' }),
+  async (t, { get, request, origin }) => {
+    origin.answers('/', FRESH)
+    await get('/?a=1')
+    await request({ method: 'POST', path: '/?b=2', body: 'x' })
+    await get('/?c=3')
+    t.equal(origin.asked(), 3)
+  },
+)

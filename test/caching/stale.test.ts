@@ -72,6 +72,25 @@ onBoth(
 )
 
 onBoth(
+  'a HEAD for a stale response has it validated behind by a GET (RFC 5861 §3)',
+  async (t, { get, head, origin, clock }) => {
+    const fields = { 'Cache-Control': 'max-age=10, stale-while-revalidate=20', ETag: '"a"' }
+    origin.answers(
+      '/',
+      { fields, body: 'old' },
+      { fields: { ...fields, ETag: '"b"' }, body: 'new' },
+    )
+    await get('/')
+    clock.advanceSeconds(15)
+    t.equal((await head('/')).fields.get('etag'), '"a"')
+    await origin.untilAsked(2)
+    t.equal(origin.lastRequest.method, 'GET')
+    t.equal((await untilText(get, 'new')).text, 'new')
+    t.equal(origin.asked(), 2)
+  },
+)
+
+onBoth(
   'a validation behind that finds the origin down is tried again at the next request (RFC 5861 §3)',
   async (t, { get, origin, clock }) => {
     const fields = { 'Cache-Control': 'max-age=10, stale-while-revalidate=20', ETag: '"a"' }
@@ -113,6 +132,24 @@ onBoth(
     const answer = await get('/')
     t.equal(answer.text, 'stored')
     t.match(answer.cacheStatus, /detail=stale-if-error/)
+  },
+)
+
+onBoth(
+  'stale-if-error covers HEAD, conditions and ranges as well (RFC 5861 §4)',
+  async (t, { get, head, origin, clock }) => {
+    const fields = { 'Cache-Control': 'max-age=10, stale-if-error=60', ETag: '"a"' }
+    origin.answers('/', { fields, body: 'stored' }, (wire) => wire.reset())
+    await get('/')
+    clock.advanceSeconds(30)
+    const headed = await head('/')
+    t.equal(headed.status, 200)
+    t.equal(headed.fields.get('content-length'), '6')
+    t.match(headed.cacheStatus, /detail=stale-if-error/)
+    t.equal((await get('/', { 'If-None-Match': '"a"' })).status, 304)
+    const part = await get('/', { Range: 'bytes=1-2' })
+    t.equal(part.status, 206)
+    t.equal(part.text, 'to')
   },
 )
 

@@ -403,3 +403,105 @@ onBoth(
     t.equal(origin.asked(), 2)
   },
 )
+
+onBoth(
+  'a 304 that forbids storing ends the life of the stored response (RFC 9111 §3.2, §5.2.2.5)',
+  async (t, { get, origin, clock }) => {
+    const changes: FieldValues[] = [
+      { 'Cache-Control': 'no-store' },
+      { 'Cache-Control': 'private, max-age=60' },
+      { Vary: '*' },
+    ]
+    for (const change of changes) {
+      const path = freshPath()
+      const fields = { 'Cache-Control': 'max-age=10', ETag: '"a"', 'Last-Modified': MODIFIED }
+      origin.answers(
+        path,
+        { fields, body: 'hello' },
+        { status: 304, fields: { ...fields, ...change } },
+        { fields: { 'Cache-Control': 'no-store' }, body: 'new' },
+      )
+      await get(path)
+      clock.advanceSeconds(10)
+      t.equal((await get(path)).text, 'hello', 'the validation itself is good')
+      t.equal((await get(path)).text, 'new', JSON.stringify(change))
+      t.notOk(origin.lastRequest.fields.has('if-none-match'))
+    }
+  },
+)
+
+onBoth(
+  'a Vary that comes with a 304 holds from then on (RFC 9111 §3.2, §4.1)',
+  async (t, { get, origin, clock }) => {
+    const fields = { 'Cache-Control': 'max-age=10', ETag: '"a"' }
+    origin.answers(
+      '/',
+      { fields, body: 'hello' },
+      { status: 304, fields: { ...fields, Vary: 'X-A' } },
+      { fields: { ...fields, Vary: 'X-A', ETag: '"b"' }, body: 'other' },
+    )
+    await get('/')
+    clock.advanceSeconds(10)
+    await get('/', { 'X-A': '1' })
+    t.equal((await get('/', { 'X-A': '1' })).text, 'hello')
+    t.equal((await get('/', { 'X-A': '2' })).text, 'other')
+    t.equal(origin.asked(), 3)
+  },
+)
+
+onBoth(
+  'a HEAD that forbids storing ends the life of the stored response (RFC 9111 §4.3.5)',
+  async (t, { get, head, origin, clock }) => {
+    const fields = { 'Cache-Control': 'max-age=10', ETag: '"a"', 'Last-Modified': MODIFIED }
+    const forbidding = { ...fields, 'Cache-Control': 'no-store' }
+    origin.answers(
+      '/',
+      { fields, body: 'hello' },
+      { fields: forbidding, body: 'hello' },
+      { fields: forbidding, body: 'new' },
+    )
+    await get('/')
+    clock.advanceSeconds(10)
+    await head('/')
+    t.equal((await get('/')).text, 'new')
+    t.notOk(origin.lastRequest.fields.has('if-none-match'))
+  },
+)
+
+onBoth(
+  'no-store in the request keeps the 304 to it out of the store (RFC 9111 §5.2.1.5)',
+  async (t, { get, origin, clock }) => {
+    const fields = { 'Cache-Control': 'max-age=10', ETag: '"a"' }
+    origin.answers(
+      '/',
+      { fields, body: 'hello' },
+      { status: 304, fields: { ...fields, 'X-New': '1' } },
+    )
+    await get('/')
+    clock.advanceSeconds(10)
+    t.equal((await get('/', { 'Cache-Control': 'no-store' })).text, 'hello')
+    await get('/')
+    t.equal(origin.asked(), 3)
+  },
+)
+
+onBoth(
+  'a range of a stale response is cut after its validation (RFC 9110 §14.2)',
+  async (t, { get, origin, clock }) => {
+    const fields = { 'Cache-Control': 'max-age=10', ETag: '"a"' }
+    origin.answers(
+      '/',
+      { fields, body: 'hello' },
+      { status: 304, fields },
+      { fields, body: 'HELLO' },
+    )
+    await get('/')
+    for (const text of ['ell', 'ELL']) {
+      clock.advanceSeconds(10)
+      const answer = await get('/', { Range: 'bytes=1-3' })
+      t.equal(answer.status, 206)
+      t.equal(answer.text, text)
+      t.notOk(origin.lastRequest.fields.has('range'))
+    }
+  },
+)

@@ -1,6 +1,14 @@
 import t from 'tap'
+import type { RequestBody } from '../../packages/proxy/src/transport/exchange.ts'
 import { startEdge } from '../support/edge.ts'
-import type { Script, ScriptedOrigin, Wire } from '../support/scripted-origin.ts'
+import { HandClock } from '../support/hand-clock.ts'
+import { fetchFrom, startOrigins } from '../support/origin-client.ts'
+import {
+  type Script,
+  type ScriptedOrigin,
+  startScriptedOrigin,
+  type Wire,
+} from '../support/scripted-origin.ts'
 
 const STOLEN = 'HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\nstolen'
 const NO_STORE = { 'Cache-Control': 'no-store' }
@@ -85,28 +93,42 @@ t.test('a connection is used again when both messages were whole', async (t) => 
 })
 
 t.test(
+  'who waits for the connection does not get what was said too much on it (RFC 9112 §9.2)',
+  async (t) => {
+    const origin = await startScriptedOrigin(t, new HandClock())
+    const origins = startOrigins(t, { origins: [{ url: origin.url }], originMaxConnections: 1 })
+    origin.answersElse((wire, { target }) => {
+      wire.write(`HTTP/1.1 200 OK\r\nContent-Length: ${target.length}\r\n\r\n${target}${STOLEN}`)
+    })
+    const targets = ['/a', '/b', '/c', '/d']
+    const texts = await Promise.all(targets.map((target) => fetchFrom(origins, target)))
+    t.same(
+      texts.map(({ text }) => text),
+      targets,
+    )
+  },
+)
+
+t.test(
   'a connection whose answer came before the request was whole is not used again',
   async (t) => {
-    const edge = await startEdge(t, 'h1')
-    let early: Wire['socket'] | undefined
-    edge.origin
-      .answers('/early', (wire) => {
-        early = wire.socket
-        wire.answer({ status: 403, fields: NO_STORE, body: 'no' })
-      })
-      .answers('/next', (wire) => {
-        t.not(wire.socket, early)
-        wire.answer({ fields: NO_STORE, body: 'mine' })
-      })
-    const upload = edge.open({
-      method: 'POST',
-      path: '/early',
-      fields: { 'Content-Length': '100000' },
-    })
-    t.equal((await upload.headCame()).status, 403)
-    const next = await edge.get('/next')
-    t.equal(next.text, 'mine')
-    upload.leave()
+    const origin = await startScriptedOrigin(t, new HandClock())
+    const origins = startOrigins(t, { origins: [{ url: origin.url }], originMaxConnections: 1 })
+    origin.answersElse((wire, { target }) => void wire.answer({ body: target }))
+    const halfSent: RequestBody = {
+      length: 100,
+      consume: (sink) => sink.onChunk(Buffer.from('GET /smuggled HTTP/1.1\r\n\r\n')),
+      pause() {},
+      resume() {},
+    }
+    const early = fetchFrom(origins, '/early', undefined, halfSent)
+    const next = fetchFrom(origins, '/next')
+    t.equal((await early).text, '/early')
+    t.equal((await next).text, '/next')
+    t.same(
+      origin.requests.map(({ target }) => target),
+      ['/early', '/next'],
+    )
   },
 )
 

@@ -1,6 +1,7 @@
 import { DevelopmentAuthority } from '@larder/certs'
 import t, { type Test } from 'tap'
-import { type Edge, type EdgeOptions, startEdge } from '../support/edge.ts'
+import { type Edge, startEdge } from '../support/edge.ts'
+import { HandClock } from '../support/hand-clock.ts'
 import { type ScriptedOrigin, startScriptedOrigin, type Wire } from '../support/scripted-origin.ts'
 
 type Ending = (wire: Wire) => void
@@ -60,6 +61,17 @@ t.test('a cut answer over TLS is seen as cut, and not stored (RFC 9112 §9.8)', 
   })
 })
 
+t.test(
+  'over TLS a body until the end of the connection is not stored: a cut would not show (RFC 9112 §9.8)',
+  async (t) => {
+    const [edge, origin] = await startSecureEdge(t)
+    const script = (body: string) => (wire: Wire) => void wire.head(200, FRESH).write(body).cut()
+    origin.answers('/until-close', script('cut of'), script('cut off, or not'))
+    t.equal((await edge.get('/until-close')).text, 'cut of')
+    t.equal((await edge.get('/until-close')).text, 'cut off, or not')
+  },
+)
+
 /** All of `clients` see that the answer is not whole, and the next one gets a good one. */
 async function showsCut(
   t: Test,
@@ -88,9 +100,7 @@ async function showsCut(
 async function startSecureEdge(t: Test): Promise<[Edge, ScriptedOrigin]> {
   const authority = new DevelopmentAuthority(t.testdir({}))
   const pair = await authority.certificateFor('origin', ['127.0.0.1'])
-  const options: EdgeOptions = {}
-  const { clock } = await startEdge(t, 'h1', options)
-  const origin = await startScriptedOrigin(t, clock, pair)
+  const origin = await startScriptedOrigin(t, new HandClock(), pair)
   const tenant = {
     ...OPTIONS,
     origins: [{ url: origin.url }],

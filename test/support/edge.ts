@@ -1,5 +1,6 @@
 import { DevelopmentAuthority } from '@larder/certs'
 import t, { type Test } from 'tap'
+import type { Config } from '../../packages/proxy/src/config/config.ts'
 import { loadConfigText } from '../../packages/proxy/src/config/load.ts'
 import type { Clock } from '../../packages/proxy/src/http/clock.ts'
 import { createLogger } from '../../packages/proxy/src/observability/logger.ts'
@@ -82,13 +83,47 @@ export async function startEdge(
   }
 }
 
+export interface StartedProxy {
+  readonly http: number
+  readonly https: number
+  /** One more listener on a free port; resolves to the port. */
+  listen(kind: 'http' | 'https', host: string, proxyProtocol?: boolean): Promise<number>
+  /** Another configuration for the running proxy. */
+  reconfigure(options: EdgeOptions): Promise<void>
+}
+
 /** A proxy in this process on free ports; it keeps the time of day unless given a clock. */
 export async function startProxy(
   t: Test,
   originUrl: string,
-  { rules = [], tenant = {}, otherTenants = [], ...options }: EdgeOptions = {},
+  options: EdgeOptions = {},
   clock?: Clock,
-): Promise<{ http: number; https: number }> {
+): Promise<StartedProxy> {
+  const worker = await startWorker({
+    config: await configFor(originUrl, options),
+    slot: 0,
+    metrics: new WorkerMetrics(),
+    logger: createLogger({ level: 'error' }),
+    clock,
+  })
+  t.teardown(() => worker.drain(0))
+  let listeners = 0
+  const listen = async (kind: 'http' | 'https', host = '127.0.0.1', proxyProtocol = false) => {
+    const listener = { kind, address: `listener ${++listeners}`, proxyProtocol }
+    return (await worker.listen(listener, { host, port: 0 })).port
+  }
+  return {
+    http: await listen('http'),
+    https: await listen('https'),
+    listen,
+    reconfigure: async (changed) => worker.configure(await configFor(originUrl, changed)),
+  }
+}
+
+async function configFor(
+  originUrl: string,
+  { rules = [], tenant = {}, otherTenants = [], ...options }: EdgeOptions,
+): Promise<Config> {
   const written = {
     listen: { http: ['127.0.0.1:0'], https: ['127.0.0.1:0'] },
     logging: { access: { output: 'off' } },
@@ -107,17 +142,5 @@ export async function startProxy(
   }
   const loaded = loadConfigText(JSON.stringify(written), 'larder.json')
   if (!loaded.ok) throw new Error(loaded.problems.map(({ message }) => message).join('\n'))
-  const worker = await startWorker({
-    config: await withIssuedCertificates(loaded.config, authority),
-    slot: 0,
-    metrics: new WorkerMetrics(),
-    logger: createLogger({ level: 'error' }),
-    clock,
-  })
-  t.teardown(() => worker.drain(0))
-  const listen = async (kind: 'http' | 'https') => {
-    const target = { host: '127.0.0.1', port: 0 }
-    return (await worker.listen({ kind, address: kind, proxyProtocol: false }, target)).port
-  }
-  return { http: await listen('http'), https: await listen('https') }
+  return withIssuedCertificates(loaded.config, authority)
 }

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { type Client, ClientExchange, type RequestSpec } from './client.ts'
 import {
   type FieldValues,
@@ -12,7 +12,7 @@ import {
 export class Http1Client implements Client {
   readonly protocol = 'h1'
   readonly #port: number
-  readonly #open = new Set<ClientExchange>()
+  readonly #sockets = new Set<Socket>()
 
   constructor(port: number) {
     this.#port = port
@@ -38,13 +38,14 @@ export class Http1Client implements Client {
     })
     socket.on('error', () => exchange.broken())
     socket.on('close', () => {
-      this.#open.delete(exchange)
+      this.#sockets.delete(socket)
       exchange.broken()
     })
-    exchange.leave = () => socket.destroy()
+    // A reset: a FIN alone would say that the client still waits for its answer.
+    exchange.leave = () => void socket.resetAndDestroy()
     exchange.pause = () => void socket.pause()
     exchange.resume = () => void socket.resume()
-    this.#open.add(exchange)
+    this.#sockets.add(socket)
     socket.write(requestHead(method, path, `${host}:${this.#port}`, fields, body), 'latin1')
     exchange.sendBody = () => void (body !== undefined && socket.write(body))
     if (spec.holdBody !== true) exchange.sendBody()
@@ -52,7 +53,7 @@ export class Http1Client implements Client {
   }
 
   close(): void {
-    for (const exchange of this.#open) exchange.leave()
+    for (const socket of this.#sockets) socket.destroy()
   }
 }
 

@@ -5,6 +5,7 @@ import type { ProxyError } from '../../packages/proxy/src/http/proxy-error.ts'
 import type { OriginFetch, OriginGroup } from '../../packages/proxy/src/origin/origin-fetch.ts'
 import { OriginResolver } from '../../packages/proxy/src/origin/resolver.ts'
 import { TenantOrigins } from '../../packages/proxy/src/origin/tenant-origins.ts'
+import type { RequestBody } from '../../packages/proxy/src/transport/exchange.ts'
 import { TimerWheel } from '../../packages/proxy/src/transport/timer-wheel.ts'
 
 /** The origins of one tenant as an operator writes them, without a proxy in front. */
@@ -36,11 +37,12 @@ export interface Fetched {
   readonly tookMs: number
 }
 
-/** A GET; `onChunk` sees each piece of the body as it comes. */
+/** A GET, or a POST when there is a body; `onChunk` sees each piece of the answer as it comes. */
 export function fetchFrom(
   origins: OriginGroup,
   target: string,
   onChunk: (fetch: OriginFetch) => void = () => {},
+  body: RequestBody | null = null,
 ): Promise<Fetched> {
   return new Promise((resolve) => {
     const startedAt = performance.now()
@@ -50,7 +52,8 @@ export function fetchFrom(
       const tookMs = performance.now() - startedAt
       resolve({ status, text: Buffer.concat(chunks).toString(), error, tookMs })
     }
-    const request = { method: 'GET', target, fields: new Fields(), body: null }
+    const method = body === null ? 'GET' : 'POST'
+    const request = { method, target, fields: new Fields(), body }
     const fetch = origins.fetch(request, {
       onInterim() {},
       onHead(received) {

@@ -46,6 +46,7 @@ export class ScriptedOrigin {
   readonly clock: HandClock
   port = 0
   readonly #answers = new Map<string, Answer[]>()
+  #otherwise: Answer | undefined
   readonly #secure: boolean
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -71,6 +72,12 @@ export class ScriptedOrigin {
   /** `where`: a path, or a whole target with its query. */
   answers(where: string, ...answers: Answer[]): this {
     this.#answers.set(where, answers)
+    return this
+  }
+
+  /** For every path without an answer of its own. */
+  answersElse(answer: Answer): this {
+    this.#otherwise = answer
     return this
   }
 
@@ -162,7 +169,7 @@ export class ScriptedOrigin {
     const path = target.split('?')[0]
     const answers = this.#answers.get(target) ?? this.#answers.get(path)
     if (answers === undefined || answers.length === 0) {
-      return { status: 599, body: `Nothing is scripted for ${target}.` }
+      return this.#otherwise ?? { status: 599, body: `Nothing is scripted for ${target}.` }
     }
     return answers.length > 1 ? (answers.shift() ?? {}) : answers[0]
   }

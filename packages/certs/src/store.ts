@@ -57,10 +57,11 @@ export class CertificateStore {
   }
 
   #find(serverName: string | undefined): LazyContext | undefined {
-    if (serverName !== undefined && serverName !== '') {
+    // A pattern is no name: whoever asks for one gets what unknown names get.
+    if (serverName !== undefined && serverName !== '' && !serverName.includes('*')) {
       const name = canonicalName(serverName)
       const exact = this.#byName.get(name)
-      if (exact !== undefined && name !== '*') return exact
+      if (exact !== undefined) return exact
       const dot = name.indexOf('.')
       // A wildcard stands for exactly one label (RFC 9525 §6.3), and not for an empty one.
       const wildcard = dot > 0 ? this.#byName.get(`*${name.slice(dot)}`) : undefined

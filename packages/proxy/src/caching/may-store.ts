@@ -22,9 +22,11 @@ export type StoreRefusal =
   | 'status'
   | 'status-not-understood'
   | 'vary-star'
+  | 'vary-client'
   | 'no-freshness'
   | 'too-large'
   | 'incomplete'
+  | 'end-unverified'
   | 'partial-without-validator'
   | 'purged'
 
@@ -66,6 +68,12 @@ const UNDERSTOOD: ReadonlySet<number> = new Set([
   429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511,
 ])
 
+/**
+ * Request fields that this proxy writes anew from who its client is. The client's own values, by which variants are
+ * told apart, say nothing about what the origin saw (RFC 9111 §4.1).
+ */
+const TELLS_THE_CLIENT: ReadonlySet<string> = new Set(['forwarded', 'via', 'x-forwarded-for'])
+
 const refuse = (reason: StoreRefusal): StoreDecision => ({ store: false, reason })
 
 /** RFC 9111 §3, for a shared cache. */
@@ -86,7 +94,8 @@ export function mayStore(question: StoreQuestion): StoreDecision {
   if (question.requestFields.has('authorization') && !allowsAuthorization(controls)) {
     return refuse('authorization')
   }
-  if (listMembers(fields.get('vary') ?? '').includes('*')) return refuse('vary-star')
+  const unmatchable = unmatchableVary(fields)
+  if (unmatchable !== undefined) return refuse(unmatchable)
   const explicit = hasExplicitFreshness(fields, controls)
   if (fields.has('set-cookie') && !(explicit && rule.storeSetCookie)) return refuse('set-cookie')
   // RFC 9110 §9.3.3: POST only with explicit freshness; Content-Location is the caller's to compare.
@@ -95,6 +104,35 @@ export function mayStore(question: StoreQuestion): StoreDecision {
     return refuse('status')
   }
   return usefulPolicy(question, controls)
+}
+
+/** What a validation does to the stored response that it was for. */
+export type KeepDecision =
+  /** Its fields are the stored ones from now on. */
+  | 'update'
+  /** It is for this client alone; what is stored stays as it was. */
+  | 'leave'
+  /** The origin no longer allows the response to be stored. */
+  | 'forget'
+
+/** RFC 9111 §3.2: the update of a stored response is bound by what §3 says of storing. `fields`: the updated ones. */
+export function mayKeep(question: StoreQuestion): KeepDecision {
+  const { status, fields, rule } = question
+  const controls = responseDirectives(fields)
+  if (rule.honourOriginDirectives && forbiddenByOrigin(status, controls.directives)) return 'forget'
+  if (unmatchableVary(fields) !== undefined) return 'forget'
+  if (rule.honourRequestDirectives && question.requestDirectives.noStore) return 'leave'
+  const authorized = question.requestFields.has('authorization')
+  return authorized && !allowsAuthorization(controls) ? 'leave' : 'update'
+}
+
+/** A Vary that no later request can be matched by: everything, or what this proxy writes for each client. */
+function unmatchableVary(fields: Fields): StoreRefusal | undefined {
+  const vary = fields.get('vary')
+  if (vary === undefined) return undefined
+  const names = listMembers(vary.toLowerCase())
+  if (names.includes('*')) return 'vary-star'
+  return names.some((name) => TELLS_THE_CLIENT.has(name)) ? 'vary-client' : undefined
 }
 
 function forbiddenByOrigin(status: number, directives: CacheControl): StoreRefusal | undefined {
@@ -153,13 +191,14 @@ export function reusePolicy(
       ofOrigin(directives.staleWhileRevalidateSeconds) ?? rule.staleWhileRevalidateMs ?? 0,
     staleIfErrorMs: ofOrigin(directives.staleIfErrorSeconds) ?? rule.staleIfErrorMs,
     immutable: directives.immutable,
-    withheldFields: withheldFields(directives, origin),
+    withheldFields: withheldFields(directives, rule),
   }
 }
 
-function withheldFields(directives: CacheControl, origin: boolean): string[] {
+/** Fields that no other client than the one who asked may see. */
+export function withheldFields(directives: CacheControl, rule: CacheRule): string[] {
   const names = ['set-cookie']
-  if (!origin) return names
+  if (!rule.honourOriginDirectives) return names
   // RFC 9111 §5.2.2.4, §5.2.2.7: without a validation of its own no later request may see these.
   if (Array.isArray(directives.noCache)) names.push(...directives.noCache)
   if (Array.isArray(directives.private)) names.push(...directives.private)

@@ -6,14 +6,16 @@ export interface Piece {
 
 /**
  * Two pieces of one representation as one (RFC 9111 §3.4; the caller has compared strong validators and the complete
- * length); null when a gap lies between them. Where they overlap the newer bytes count.
+ * length); null when a gap lies between them, or they would have more than `maxBytes`. Where they overlap the newer bytes count.
  */
-export function combinePieces(older: Piece, newer: Piece): Piece | null {
+export function combinePieces(older: Piece, newer: Piece, maxBytes: number): Piece | null {
   const olderEnd = older.first + older.bytes.length
   const newerEnd = newer.first + newer.bytes.length
   if (newer.first > olderEnd || older.first > newerEnd) return null
   const first = Math.min(older.first, newer.first)
-  const bytes = Buffer.allocUnsafeSlow(Math.max(olderEnd, newerEnd) - first)
+  const length = Math.max(olderEnd, newerEnd) - first
+  if (length > maxBytes) return null
+  const bytes = Buffer.allocUnsafeSlow(length)
   older.bytes.copy(bytes, older.first - first)
   newer.bytes.copy(bytes, newer.first - first)
   return { first, bytes }

@@ -65,6 +65,8 @@ async function run(
   options: LoadOptions,
 ): Promise<number> {
   const read = file === undefined ? undefined : () => loadConfigFile(file, options)
+  // Read before it is loaded: what changes from here on has to be seen, however long the start takes.
+  const text = file === undefined ? undefined : textOf(file)
   const loaded = read?.() ?? (await loadWithoutFile(origin, options))
   for (const warning of loaded.warnings)
     process.stderr.write(`warning: ${formatProblem(warning)}\n`)
@@ -101,7 +103,7 @@ async function run(
     }),
   )
   logger.info({ listeners: supervisor.listeners.map((each) => each.address) }, 'serving')
-  if (file !== undefined && config.watch) watchFile(file, supervisor, logger)
+  if (file !== undefined && config.watch) watchFile(file, text, supervisor, logger)
   return untilStopped(supervisor, adminServer, logger)
 }
 
@@ -155,26 +157,28 @@ function untilStopped(supervisor: Supervisor, admin: AdminServer, logger: Logger
 }
 
 /** Watches the folder: editors and configuration tools put a new file in the place of the old one. */
-function watchFile(file: string, supervisor: Supervisor, logger: Logger): void {
+function watchFile(
+  file: string,
+  loadedText: string | undefined,
+  supervisor: Supervisor,
+  logger: Logger,
+): void {
   const path = resolve(file)
-  let text = readFileSync(path, 'utf8')
+  let text = loadedText
   let timer: NodeJS.Timeout | undefined
+  const reloadIfChanged = () => {
+    const next = textOf(path)
+    // Unreadable between the removal of the old file and the coming of the new one.
+    if (next === undefined || next === text) return
+    text = next
+    void supervisor.reload()
+  }
   const watcher = watch(dirname(path), (_event, name) => {
     if (name !== null && name !== basename(path)) return
     clearTimeout(timer)
-    timer = setTimeout(() => {
-      try {
-        const next = readFileSync(path, 'utf8')
-        if (next === text) return
-        text = next
-      } catch (error) {
-        // Between the removal of the old file and the coming of the new one.
-        logger.debug({ err: error }, 'the configuration cannot be read now')
-        return
-      }
-      void supervisor.reload()
-    }, WATCH_SETTLE_MS)
+    timer = setTimeout(reloadIfChanged, WATCH_SETTLE_MS)
   })
+  reloadIfChanged()
   watcher.on('error', (error) =>
     logger.error({ err: error }, 'the configuration is no longer watched'),
   )
@@ -190,4 +194,13 @@ function workerCount(text: string | undefined): number | undefined {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** undefined when the file cannot be read; loading it says why. */
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
 }

@@ -315,3 +315,28 @@ t.test('any text gives a result, and a refusal always says why', async (t) => {
   )
   t.pass('a thousand random texts')
 })
+
+t.test('originTls names an authority and a host, and says what is wrong with either', async (t) => {
+  const folder = t.testdir({ 'larder.yaml': '', 'broken.crt': 'no certificate' })
+  const authority = new DevelopmentAuthority(folder)
+  await authority.certificateFor('origin', ['origin.test'])
+  const load = (originTls: string) =>
+    loadConfigText(`${SMALL}    originTls: ${originTls}\n`, join(folder, 'larder.yaml'))
+  const good = load(`{ caFile: '${authority.certificateFile}', serverName: Origin.test }`)
+  t.ok(good.ok)
+  if (good.ok) {
+    const { caPem, serverName } = good.config.tenants[0].originTls
+    t.match(caPem, /BEGIN CERTIFICATE/)
+    t.equal(serverName, 'origin.test')
+  }
+  for (const [originTls, expected] of [
+    ['{ caFile: missing.crt }', /missing\.crt.*no such file/],
+    ['{ caFile: broken.crt }', /broken\.crt.*no certificate/],
+    ["{ serverName: '*.test' }", /one host name/],
+    ['{ serverName: origin.test:443 }', /no port/],
+  ] as const) {
+    const bad = load(originTls)
+    t.notOk(bad.ok, originTls)
+    if (!bad.ok) t.match(bad.problems.map(({ message }) => message).join('\n'), expected)
+  }
+})

@@ -30,6 +30,23 @@ export function endToEnd(fields: Fields): Fields {
   })
 }
 
+/** The section without the fields that its Connection names; the same section when there are none. */
+export function withoutNominated(fields: Fields): Fields {
+  const nominated = nominatedByConnection(fields)
+  if (
+    nominated === undefined ||
+    !fields.list.some((text, i) => i % 2 === 0 && nominated.has(text))
+  ) {
+    return fields
+  }
+  return fields.without((name) => nominated.has(name))
+}
+
+/** A field by which one hop frames, secures or switches its connection; never one to be passed on. */
+export function isOfConnection(name: string): boolean {
+  return HOP_BY_HOP.has(name) || PROXY_FIELDS.has(name) || name === 'content-length'
+}
+
 function nominatedByConnection(fields: Fields): Set<string> | undefined {
   const connection = fields.get('connection')
   if (connection === undefined) return undefined

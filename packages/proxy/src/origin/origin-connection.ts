@@ -191,7 +191,9 @@ export class OriginConnection implements RequestWriterHost {
       bodyLength === NO_BODY || bodyLength === UNTIL_CLOSE
         ? null
         : new BodyDecoder(bodyLength, section, MAX_HEAD_BYTES)
-    this.#handler?.onHead(status, fields, this.#target.name)
+    const isUncertain = bodyLength === UNTIL_CLOSE && this.#target.secure !== null
+    const framing = isUncertain ? 'until-close' : 'certain'
+    this.#handler?.onHead(status, fields, this.#target.name, framing)
     if (bodyLength === NO_BODY) this.#complete(null)
   }
 

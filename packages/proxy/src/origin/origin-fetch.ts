@@ -11,12 +11,18 @@ export interface OriginRequest {
   readonly body: RequestBody | null
 }
 
+/**
+ * 'certain': an end that is cut off is noticed. 'until-close': the body ends with a connection whose end an attacker
+ * can bring about; Node does not tell whether TLS was closed in order (RFC 9112 §9.8).
+ */
+export type ResponseFraming = 'certain' | 'until-close'
+
 /** The callbacks of one fetch, in this order: any `onInterim`, then `onHead`, any `onChunk`, `onEnd`; or `onError` at any point, last. */
 export interface OriginHandler {
   /** 1xx but 101. */
   onInterim(status: number, fields: Fields): void
   /** `fields` as received, framing fields of the connection among them. */
-  onHead(status: number, fields: Fields, originName: string): void
+  onHead(status: number, fields: Fields, originName: string, framing: ResponseFraming): void
   /** The chunk is the handler's to keep. */
   onChunk(chunk: Buffer): void
   onEnd(trailers: Fields | null): void

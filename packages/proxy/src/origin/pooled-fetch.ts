@@ -60,8 +60,8 @@ export class PooledFetch implements OriginFetch, OriginHandler {
     if (!this.#ended) this.#handler.onInterim(status, fields)
   }
 
-  onHead(status: number, fields: Fields, originName: string): void {
-    if (!this.#ended) this.#handler.onHead(status, fields, originName)
+  onHead(...head: Parameters<OriginHandler['onHead']>): void {
+    if (!this.#ended) this.#handler.onHead(...head)
   }
 
   onChunk(chunk: Buffer): void {

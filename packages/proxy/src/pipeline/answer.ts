@@ -15,7 +15,7 @@ import type { Transaction } from './transaction.ts'
 
 /** Answers from a complete stored response: 304, 206, 416 or whole. `now` in epoch ms. */
 export function answerStored(tx: Transaction, stored: StoredResponse, now: number): void {
-  const { request } = tx.exchange
+  const { request } = tx
   const fields = storedFields(tx, stored, now)
   const selection = selectContent(
     request.method,
@@ -65,7 +65,7 @@ export function answerStreaming(
   stream: ResponseStream,
   now: number,
 ): void {
-  const { request } = tx.exchange
+  const { request } = tx
   fields.add('cache-status', tx.outcome.cacheStatus())
   const representation = {
     status,
@@ -108,7 +108,7 @@ function startStream(
 ): void {
   const { exchange } = tx
   // RFC 9110 §6.4.1: these have no content, whatever the origin sends.
-  if (exchange.request.method === 'HEAD' || status === 204 || status === 304) {
+  if (tx.request.method === 'HEAD' || status === 204 || status === 304) {
     return respond(tx, status, fields, null)
   }
   noteHead(tx, status)

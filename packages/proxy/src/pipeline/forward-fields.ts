@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 import { hasOnlyKnownCodings, normaliseAcceptEncoding } from '../caching/normalise-accept.ts'
 import { listMembers } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
-import { endToEnd } from '../http/hop-by-hop.ts'
+import { endToEnd, isOfConnection } from '../http/hop-by-hop.ts'
 import type { ClientFacts, RequestHead } from '../transport/exchange.ts'
 
 /**
@@ -114,7 +114,7 @@ export function forwardFields(
 
 function isUnkeyedSpelling(name: string): boolean {
   const dashed = name.replaceAll('_', '-')
-  return UNKEYED_INPUTS.has(dashed) || OURS.has(dashed)
+  return UNKEYED_INPUTS.has(dashed) || OURS.has(dashed) || isOfConnection(dashed)
 }
 
 /** What the variant key leaves out of Accept-Encoding the origin must not see either. */

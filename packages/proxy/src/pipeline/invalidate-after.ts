@@ -14,7 +14,7 @@ export function invalidateAfter(
   status: number,
   fields: Fields,
 ): string[] {
-  const { request } = tx.exchange
+  const { request } = tx
   const { tenant } = tx
   if (tenant === null) return []
   const keys = invalidatedTargets(

@@ -2,9 +2,17 @@ import { ageBase, hasUsableAge } from '../caching/age.ts'
 import type { CacheControl } from '../caching/cache-control.ts'
 import type { CacheRule } from '../caching/cache-rule.ts'
 import { freshenedFields, validatesStored } from '../caching/freshen.ts'
-import { mayStore, type ReusePolicy, reusePolicy, type StoreRefusal } from '../caching/may-store.ts'
+import {
+  type KeepDecision,
+  mayKeep,
+  mayStore,
+  type ReusePolicy,
+  reusePolicy,
+  type StoreRefusal,
+  withheldFields,
+} from '../caching/may-store.ts'
 import { CONSUMED_FIELDS, responseDirectives } from '../caching/targeted-cache-control.ts'
-import { variantKey } from '../caching/vary.ts'
+import { type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import { endToEnd } from '../http/hop-by-hop.ts'
@@ -30,7 +38,11 @@ export interface AskedFor {
 }
 
 export type Verdict =
-  | { readonly kind: 'freshened'; readonly metadata: StoredMetadata }
+  | {
+      readonly kind: 'freshened'
+      readonly metadata: StoredMetadata
+      readonly keep: KeepDecision
+    }
   /** A 304 for something that is not stored here: ask again without conditions. */
   | { readonly kind: 'ask-again' }
   | { readonly kind: 'store'; readonly metadata: StoredMetadata; readonly clientFields: Fields }
@@ -89,8 +101,10 @@ function judgeNotModified(
   const policy = reusePolicy(stored.status, dated, responseDirectives(dated), asked.rule, now)
   return {
     kind: 'freshened',
+    keep: mayKeep({ ...asked, status: stored.status, fields: dated, responseAt: now }),
     metadata: {
       ...stored,
+      variant: freshenedVariant(stored, dated, asked.requestFields),
       fields: sharedFields(dated, policy),
       responseAt: now,
       ...lifetime(fields, asked.requestAt, now, policy),
@@ -100,10 +114,17 @@ function judgeNotModified(
   }
 }
 
+/** Nominated fields that are new with the update have the values of the request that brought it. */
+function freshenedVariant(stored: StoredResponse, dated: Fields, request: Fields): VariantKey {
+  const variant = variantKey(dated.get('vary'), request)
+  return String(variant.names) === String(stored.variant.names) ? stored.variant : variant
+}
+
 /** A stored GET freshened by a HEAD response that agrees with it (RFC 9111 §4.3.5). */
 export function freshenedByHead(
   stored: StoredResponse,
   head: Fields,
+  request: Fields,
   rule: CacheRule,
   requestAt: number,
   now: number,
@@ -112,6 +133,7 @@ export function freshenedByHead(
   const policy = reusePolicy(stored.status, dated, responseDirectives(dated), rule, now)
   return {
     ...stored,
+    variant: freshenedVariant(stored, dated, request),
     fields: sharedFields(dated, policy),
     responseAt: now,
     ...lifetime(head, requestAt, now, policy),
@@ -167,6 +189,20 @@ export function interimFields(received: Fields): Fields {
 /** Without the fields that were meant for this cache alone. */
 export function clientSafe(fields: Fields): Fields {
   return fields.without((name) => CONSUMED_FIELDS.has(name))
+}
+
+/** What of an answer that is not stored goes to those who only waited with the one who asked. */
+export function forFollowers(fields: Fields, rule: CacheRule): Fields {
+  const withheld = withheldFields(responseDirectives(fields).directives, rule)
+  return fields.without((name) => withheld.includes(name))
+}
+
+/** Bytes of the body that is to be stored: of a part what Content-Range says; undefined when nobody said. */
+export function expectedBytes({ fields, part }: StoredMetadata): number | undefined {
+  const length = fields.get('content-length')
+  if (part === undefined) return length === undefined ? undefined : parseContentLength(length)
+  const range = rangeOf(fields)
+  return range === undefined ? undefined : range.last - range.first + 1
 }
 
 /** What the shared copy carries: no Age of its own, nothing withheld (RFC 9111 §3.1). */

@@ -1,15 +1,23 @@
 import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import type { KeepDecision } from '../caching/may-store.ts'
 import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
-import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
+import type {
+  OriginFetch,
+  OriginHandler,
+  OriginRequest,
+  ResponseFraming,
+} from '../origin/origin-fetch.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
-import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
 import {
   type AskedFor,
   clientSafe,
+  expectedBytes,
+  forFollowers,
   interimFields,
   judgeResponse,
   type Verdict,
@@ -132,7 +140,12 @@ export class OriginCall implements OriginHandler {
     for (const tx of this.#waiting) tx.exchange.inform(status, interimFields(fields))
   }
 
-  onHead(status: number, received: Fields, originName: string): void {
+  onHead(
+    status: number,
+    received: Fields,
+    originName: string,
+    framing: ResponseFraming = 'certain',
+  ): void {
     const now = this.#host.now()
     this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
     for (const tx of this.#waiting) {
@@ -146,6 +159,10 @@ export class OriginCall implements OriginHandler {
     }
     const verdict = judgeResponse(this.asked, status, received, originName, now)
     if (this.#asksForLess(verdict)) return this.#askAgain()
+    if (verdict.kind === 'store' && framing === 'until-close') {
+      // RFC 9112 §9.8: what may have been cut without a sign is passed on, and not kept.
+      return this.#pass(verdict.clientFields, false, { reason: 'end-unverified' })
+    }
     this.#apply(verdict, now)
   }
 
@@ -158,7 +175,7 @@ export class OriginCall implements OriginHandler {
   #apply(verdict: Verdict, now: number): void {
     switch (verdict.kind) {
       case 'freshened':
-        return this.#freshened(verdict.metadata)
+        return this.#freshened(verdict.metadata, verdict.keep)
       case 'ask-again':
         return this.#askAgain()
       case 'invalid':
@@ -175,13 +192,20 @@ export class OriginCall implements OriginHandler {
     }
   }
 
-  #freshened(metadata: StoredMetadata): void {
+  #freshened(metadata: StoredMetadata, keep: KeepDecision): void {
     const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
     if (!this.#mayStore) return this.#askAgain()
-    const fresh = this.#host.tier.freshen(stored, metadata)
+    const { tier } = this.#host
+    if (keep === 'forget') tier.remove(stored)
+    const fresh =
+      keep === 'update' ? tier.freshen(stored, metadata) : new StoredResponse(metadata, stored.body)
     this.#end()
     for (const tx of this.#takeWaiting()) {
+      if (keep !== 'update' && tx !== this.leader) {
+        this.#host.release(tx)
+        continue
+      }
       tx.outcome.forwardStatus = 304
       this.#host.useStored(tx, fresh)
     }
@@ -200,7 +224,9 @@ export class OriginCall implements OriginHandler {
   #store(metadata: StoredMetadata, clientFields: Fields, now: number): void {
     const length = metadata.fields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
-    const insertion = this.#mayStore ? this.#host.tier.insert(metadata, this.#completeLength) : null
+    const insertion = this.#mayStore
+      ? this.#host.tier.insert(metadata, expectedBytes(metadata))
+      : null
     if (insertion === null) {
       // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
       const reason = this.#mayStore ? 'too-large' : 'purged'
@@ -247,7 +273,8 @@ export class OriginCall implements OriginHandler {
       }
       tx.outcome.detail ??= reason
       tx.outcome.forwardStatus = this.#status
-      this.#answer(tx, clientFields.clone())
+      const own = tx === this.leader ? clientFields : forFollowers(clientFields, this.asked.rule)
+      this.#answer(tx, own.clone())
     }
     for (const tx of others) this.#host.release(tx)
     // An answer without content ends by itself, and leaves its connection fit for the next request.
@@ -361,7 +388,7 @@ export class OriginCall implements OriginHandler {
 }
 
 function isOfVariant(tx: Transaction, variant: VariantKey, response: Fields): boolean {
-  return sameVariant(variant, variantKey(response.get('vary'), tx.exchange.request.fields))
+  return sameVariant(variant, variantKey(response.get('vary'), tx.request.fields))
 }
 
 function raise(): never {

@@ -2,7 +2,12 @@ import type { OriginTrouble } from '../caching/decide-reuse.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
-import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
+import type {
+  OriginFetch,
+  OriginHandler,
+  OriginRequest,
+  ResponseFraming,
+} from '../origin/origin-fetch.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
 import { answerPassed } from './answer.ts'
 import { clientSafe, interimFields, responseFields } from './judge-response.ts'
@@ -44,7 +49,12 @@ export class PassCall implements OriginHandler {
     this.#tx.exchange.inform(status, interimFields(fields))
   }
 
-  onHead(status: number, received: Fields, originName: string): void {
+  onHead(
+    status: number,
+    received: Fields,
+    originName: string,
+    framing: ResponseFraming = 'certain',
+  ): void {
     const tx = this.#tx
     const now = this.#host.now()
     this.#host.countOrigin(tx, `${Math.floor(status / 100)}xx`)
@@ -57,6 +67,10 @@ export class PassCall implements OriginHandler {
     }
     const fields = responseFields(received, now)
     this.#insertion = this.#host.passed(tx, status, fields)
+    if (framing === 'until-close') {
+      this.#insertion?.abandon()
+      this.#insertion = null
+    }
     if (this.#insertion !== null) tx.outcome.stored = true
     const fetch = this.#fetch
     if (fetch === null) return

@@ -88,7 +88,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #serve(tx: Transaction): void {
     const { exchange } = tx
-    const { request } = exchange
+    const { request } = tx
     const admitted = admit(exchange, this.#options.site)
     if (admitted instanceof ProxyError) return this.fail(tx, admitted)
     tx.tenant = admitted
@@ -116,7 +116,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   #serveFromStore(tx: Transaction): void {
-    const { request } = tx.exchange
+    const { request } = tx
     const found = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
     const now = this.now()
     if (found.whole !== null) return this.#reuse(tx, found.whole, found, now)
@@ -156,15 +156,15 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       return this.fail(tx, new ProxyError('ONLY_IF_CACHED'))
     }
     tx.outcome.forwarded = reason
-    if (tx.exchange.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
+    if (tx.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
     if (this.#refusesLoop(tx)) return
-    const plan = planFetch(tx, found, tx.released > MAX_RELEASES, now)
+    const plan = this.#plan(tx, found, tx.released > MAX_RELEASES, now)
     // Nobody waits for an answer that is likely to be for one client, or that must be newer than the request.
     const alone =
       tx.released > MAX_RELEASES ||
       tx.directives.noCache !== false ||
       tx.directives.noStore ||
-      tx.exchange.request.fields.has('authorization') ||
+      tx.request.fields.has('authorization') ||
       this.#uncacheable.has(tx.key, now)
     const callKey = this.#callKey(tx, found, plan)
     const running = this.#calls.get(callKey)
@@ -179,8 +179,12 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     call.start()
   }
 
+  #plan(tx: Transaction, found: Found, whole: boolean, now: number): FetchPlan {
+    return planFetch(tx, found, whole, this.tier.maxObjectBytes, now)
+  }
+
   #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
-    const { request } = tx.exchange
+    const { request } = tx
     const asked = {
       key: tx.key,
       keyExtra: tx.keyExtra,
@@ -198,7 +202,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** RFC 5861 §3: one validation behind the answers that it is for. */
   #revalidateBehind(tx: Transaction, found: Found, now: number): void {
-    const plan = planFetch(tx, found, true, now)
+    const plan = this.#plan(tx, found, true, now)
     const callKey = this.#callKey(tx, found, plan)
     if (this.#calls.has(callKey)) return
     const call = this.#newCall(tx, found, plan, callKey)
@@ -208,7 +212,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** Requests with the same call key can use one answer, as far as can be known before it comes. */
   #callKey(tx: Transaction, found: Found, plan: FetchPlan): string {
-    const { values } = variantKey(found.vary, tx.exchange.request.fields)
+    const { values } = variantKey(found.vary, tx.request.fields)
     const variant = values.length === 0 ? '' : JSON.stringify(values)
     return `${tx.key}\n${tx.keyExtra}\n${variant}\n${plan.range ?? ''}`
   }
@@ -217,7 +221,8 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     tx.outcome.forwarded = reason
     if (this.#refusesLoop(tx)) return
     tx.fallback = fallback
-    const { request, body } = tx.exchange
+    const { request } = tx
+    const { body } = tx.exchange
     const limited = limitBody(body, this.#options.maxRequestBodyBytes, (maxBytes) =>
       this.fail(tx, new ProxyError('BODY_TOO_LARGE', [maxBytes])),
     )
@@ -232,13 +237,14 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** RFC 9110 §7.6.3: Via is how a proxy sees that it is asking itself. What is stored may be answered all the same. */
   #refusesLoop(tx: Transaction): boolean {
-    if (!hasLooped(tx.exchange.request.fields, this.#options.pseudonym)) return false
+    if (!hasLooped(tx.request.fields, this.#options.pseudonym)) return false
     this.fail(tx, new ProxyError('LOOP'))
     return true
   }
 
   #forwardedFields(tx: Transaction, forCache: boolean): Fields {
-    const { request, client } = tx.exchange
+    const { request } = tx
+    const { client } = tx.exchange
     const mode = tx.tenant?.config.hostHeader
     return forwardFields(request, client, {
       host: mode?.mode === 'name' ? mode.name : mode?.mode === 'origin' ? '' : request.authority,
@@ -307,7 +313,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   passed(tx: Transaction, status: number, fields: Fields): Insertion | null {
-    const { method } = tx.exchange.request
+    const { method } = tx.request
     if (method === 'HEAD') {
       storeAfterHead(this.tier, tx, status, fields, this.now())
       return null

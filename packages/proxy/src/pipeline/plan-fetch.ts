@@ -29,17 +29,29 @@ const PLAIN: FetchPlan = {
   completesPart: false,
 }
 
-/** `whole`: the complete representation is wanted, whatever part the request or the store has. */
-export function planFetch(tx: Transaction, found: Found, whole: boolean, now: number): FetchPlan {
+/**
+ * `whole`: the complete representation is wanted, whatever part the request or the store has. `maxStoredBytes`: what is
+ * larger cannot be stored as a whole, so that there is no point in completing it.
+ */
+export function planFetch(
+  tx: Transaction,
+  found: Found,
+  whole: boolean,
+  maxStoredBytes: number,
+  now: number,
+): FetchPlan {
   if (found.whole !== null) {
     const conditions = validationFields(found.whole.fields)
     if (conditions.list.length === 0) return PLAIN
     return { ...PLAIN, conditions, validating: found.whole }
   }
   if (whole) return PLAIN
-  const { fields } = tx.exchange.request
+  const { fields } = tx.request
   const range = fields.get('range')
-  if (range === undefined) return found.part === null ? PLAIN : completion(found.part, tx, now)
+  if (range === undefined) {
+    const isSmall = (found.part?.part?.completeLength ?? 0) <= maxStoredBytes
+    return found.part !== null && isSmall ? completion(found.part, tx, now) : PLAIN
+  }
   // One range goes to the origin as it came; several are cut from the whole (RFC 9110 §14.2).
   if (parseRange(range)?.length !== 1) return PLAIN
   const conditions = new Fields(['range', range])

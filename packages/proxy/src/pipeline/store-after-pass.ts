@@ -1,7 +1,7 @@
 import { NO_DIRECTIVES } from '../caching/cache-control.ts'
 import { headAgrees } from '../caching/freshen.ts'
 import { resolveSameOrigin } from '../caching/invalidation.ts'
-import { mayStore } from '../caching/may-store.ts'
+import { mayKeep, mayStore } from '../caching/may-store.ts'
 import type { Fields } from '../http/fields.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
 import { findStored } from './find-stored.ts'
@@ -18,12 +18,23 @@ export function storeAfterHead(
   now: number,
 ): void {
   const { rule } = tx
-  const { request } = tx.exchange
+  const { request } = tx
   const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
   if (stored === null || rule === null || rule.cache.bypass || status !== 200) return
-  if (stored.status === 200 && headAgrees(stored.fields, fields)) {
-    tier.freshen(stored, freshenedByHead(stored, fields, rule.cache, requestAt(tx, now), now))
-  } else tier.remove(stored)
+  if (stored.status !== 200 || !headAgrees(stored.fields, fields)) return tier.remove(stored)
+  const keep = mayKeep({
+    method: request.method,
+    requestFields: request.fields,
+    requestDirectives: tx.directives,
+    status,
+    fields,
+    responseAt: now,
+    rule: rule.cache,
+  })
+  if (keep === 'forget') tier.remove(stored)
+  if (keep !== 'update') return
+  const at = requestAt(tx, now)
+  tier.freshen(stored, freshenedByHead(stored, fields, request.fields, rule.cache, at, now))
 }
 
 /**
@@ -38,7 +49,7 @@ export function storeAfterPost(
   now: number,
 ): Insertion | null {
   const { rule } = tx
-  const { request } = tx.exchange
+  const { request } = tx
   const location = fields.get('content-location')
   if (rule === null || location === undefined || status !== 200) return null
   const { scheme, authority, target } = request

@@ -1,14 +1,20 @@
 import type { CacheControl } from '../caching/cache-control.ts'
 import { NO_DIRECTIVES } from '../caching/cache-control.ts'
+import { withoutNominated } from '../http/hop-by-hop.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { StoredResponse } from '../storage/stored-response.ts'
-import type { Exchange } from '../transport/exchange.ts'
+import type { Exchange, RequestHead } from '../transport/exchange.ts'
 import { Outcome } from './outcome.ts'
 import type { Rule, Tenant } from './site.ts'
 
 /** One exchange on its way through the pipeline. */
 export class Transaction {
   readonly exchange: Exchange
+  /**
+   * The request without what its Connection names: what the origin does not see must not choose a stored response,
+   * or a client could store its answer under the key of others (RFC 9110 §7.6.1).
+   */
+  readonly request: RequestHead
   readonly outcome = new Outcome()
   tenant: Tenant | null = null
   rule: Rule | null = null
@@ -33,5 +39,8 @@ export class Transaction {
 
   constructor(exchange: Exchange) {
     this.exchange = exchange
+    const { request } = exchange
+    const fields = withoutNominated(request.fields)
+    this.request = fields === request.fields ? request : { ...request, fields }
   }
 }

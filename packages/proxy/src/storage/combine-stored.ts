@@ -4,9 +4,13 @@ import { StoredResponse } from './stored-response.ts'
 
 /**
  * A part with what is held of the same representation already (RFC 9111 §3.4): only when both carry the same strong
- * validator and lengths agree, else the newer alone. A part that has become whole is a 200 from then on.
+ * validator, lengths agree, and together they have at most `maxBytes`, else the newer alone. A part that has become whole is a 200 from then on.
  */
-export function combineStored(held: StoredResponse, newer: StoredResponse): StoredResponse {
+export function combineStored(
+  held: StoredResponse,
+  newer: StoredResponse,
+  maxBytes: number,
+): StoredResponse {
   const { part } = newer
   if (part === undefined || held.part === undefined) return newer
   const tag = newer.entityTag
@@ -15,6 +19,7 @@ export function combineStored(held: StoredResponse, newer: StoredResponse): Stor
   const piece = combinePieces(
     { first: held.part.first, bytes: held.body },
     { first: part.first, bytes: newer.body },
+    maxBytes,
   )
   if (piece === null) return newer
   const whole = piece.first === 0 && piece.bytes.length === part.completeLength

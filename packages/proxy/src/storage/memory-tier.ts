@@ -17,6 +17,8 @@ export class MemoryTier implements StorageTier {
   readonly maxObjectBytes: number
   evictions = 0
   #bytes = 0
+  /** Of `#bytes`, those of stored responses: what could be evicted. */
+  #heldBytes = 0
   #count = 0
   readonly #byKey = new Map<string, StoredResponse>()
   readonly #order = new Sieve()
@@ -48,13 +50,16 @@ export class MemoryTier implements StorageTier {
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
     if (expectedBytes !== undefined && expectedBytes > this.maxObjectBytes) return null
-    return new MemoryInsertion(this, metadata)
+    return new MemoryInsertion(this, metadata, expectedBytes)
   }
 
   freshen(stored: StoredResponse, metadata: StoredMetadata): StoredResponse {
     const fresh = new StoredResponse(metadata, stored.body)
     if (stored.slot === -1) this.put(fresh)
-    else this.put(fresh, stored)
+    else {
+      this.remove(stored)
+      this.#hold(fresh)
+    }
     return fresh
   }
 
@@ -74,6 +79,7 @@ export class MemoryTier implements StorageTier {
     stored.slot = -1
     stored.next = null
     this.#bytes -= stored.byteLength
+    this.#heldBytes -= stored.byteLength
     this.#count--
   }
 
@@ -91,49 +97,63 @@ export class MemoryTier implements StorageTier {
     this.#byKey.clear()
     this.#bySlot.length = 0
     this.#bytes = 0
+    this.#heldBytes = 0
     this.#count = 0
   }
 
-  /** Makes a response visible in place of `replaced`, or of its counterpart, with which a part is combined if it can be. */
-  put(added: StoredResponse, replaced: StoredResponse | null = this.#counterpart(added)): void {
-    const stored =
-      replaced === null || replaced.body === added.body ? added : combineStored(replaced, added)
-    if (replaced !== null) this.remove(replaced)
-    if (stored.byteLength > this.maxBytes) return
-    this.reserve(stored.byteLength)
+  /** Makes a response visible; a part is combined with the one that is held already if it can be. */
+  put(added: StoredResponse): void {
+    const part = added.part === undefined ? null : this.#partLike(added)
+    const stored = part === null ? added : combineStored(part, added, this.maxObjectBytes)
+    if (part !== null) this.remove(part)
+    if (stored.part === undefined) this.#removeLike(stored)
+    this.#hold(stored)
+  }
+
+  #hold(stored: StoredResponse): void {
+    if (!this.reserve(stored.byteLength)) return
     stored.next = this.#byKey.get(stored.key) ?? null
     this.#byKey.set(stored.key, stored)
     stored.slot = this.#order.add()
     this.#bySlot[stored.slot] = stored
+    this.#heldBytes += stored.byteLength
     this.#count++
     this.#boundVariants(stored)
   }
 
-  /** Counts bytes and evicts until they fit. */
-  reserve(bytes: number): void {
-    this.#bytes += bytes
-    while (this.#bytes > this.maxBytes) {
-      const victim = this.#order.victim()
-      if (victim === -1) return
-      const stored = this.#bySlot[victim]
-      if (stored === null) return
+  /** Evicts until so many bytes fit and counts them; false when bodies under way take up the room. */
+  reserve(bytes: number): boolean {
+    // Nothing is evicted for what would not fit even then.
+    if (this.#bytes - this.#heldBytes + bytes > this.maxBytes) return false
+    while (this.#bytes + bytes > this.maxBytes) {
+      const stored = this.#bySlot[this.#order.victim()]
+      if (stored === null) return false
       this.remove(stored)
       this.evictions++
     }
+    this.#bytes += bytes
+    return true
   }
 
   release(bytes: number): void {
     this.#bytes -= bytes
   }
 
-  #counterpart(stored: StoredResponse): StoredResponse | null {
-    for (let other = this.lookUp(stored.key); other !== null; other = other.next) {
-      if (other.keyExtra !== stored.keyExtra) continue
-      if (!sameVariant(other.variant, stored.variant)) continue
-      // A complete response replaces a part; a part replaces only another part, never what is whole.
-      if (stored.part === undefined || other.part !== undefined) return other
+  #partLike(part: StoredResponse): StoredResponse | null {
+    for (let other = this.lookUp(part.key); other !== null; other = other.next) {
+      if (other.part !== undefined && isAlike(other, part)) return other
     }
     return null
+  }
+
+  /** A complete response takes the place of whatever was held for its variant. */
+  #removeLike(whole: StoredResponse): void {
+    let other = this.lookUp(whole.key)
+    while (other !== null) {
+      const { next } = other
+      if (isAlike(other, whole)) this.remove(other)
+      other = next
+    }
   }
 
   #boundVariants(first: StoredResponse): void {
@@ -147,25 +167,31 @@ export class MemoryTier implements StorageTier {
   }
 }
 
+function isAlike(a: StoredResponse, b: StoredResponse): boolean {
+  return a.keyExtra === b.keyExtra && sameVariant(a.variant, b.variant)
+}
+
 class MemoryInsertion implements Insertion {
   readonly #tier: MemoryTier
   readonly #metadata: StoredMetadata
+  readonly #expectedBytes: number | undefined
   #chunks: Buffer[] = []
   #bytes = 0
   #open = true
 
-  constructor(tier: MemoryTier, metadata: StoredMetadata) {
+  constructor(tier: MemoryTier, metadata: StoredMetadata, expectedBytes: number | undefined) {
     this.#tier = tier
     this.#metadata = metadata
+    this.#expectedBytes = expectedBytes
   }
 
   write(chunk: Buffer): boolean {
     if (!this.#open) return false
-    if (this.#bytes + chunk.length > this.#tier.maxObjectBytes) {
+    const fits = this.#bytes + chunk.length <= this.#tier.maxObjectBytes
+    if (!fits || !this.#tier.reserve(chunk.length)) {
       this.abandon()
       return false
     }
-    this.#tier.reserve(chunk.length)
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
     return true
@@ -173,6 +199,7 @@ class MemoryInsertion implements Insertion {
 
   commit(): void {
     if (!this.#open) return
+    if (this.#bytes !== (this.#expectedBytes ?? this.#bytes)) return this.abandon()
     // Exactly its own bytes: a slice of a socket's read buffer would keep all of that buffer alive.
     const body = Buffer.allocUnsafeSlow(this.#bytes)
     let at = 0

@@ -14,7 +14,8 @@ export interface StorageTier {
 
   /**
    * Begins to store a response whose body comes piece by piece; null when the tier declines it. It becomes visible on
-   * `commit`, all at once, in place of the stored response with the same key, variant and part.
+   * `commit`, all at once, in place of the stored response with the same key, variant and part. Of another number of
+   * bytes than `expectedBytes` nothing is stored.
    */
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null
 
