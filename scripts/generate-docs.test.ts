@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { metricsPage, optionsPage, optionsSchema } from './reference-pages.ts'
+import { errorsPage, metricsPage, optionsPage, optionsSchema } from './reference-pages.ts'
 
 const docs = join(dirname(fileURLToPath(import.meta.url)), '../docs')
 
@@ -10,6 +10,7 @@ t.test('the reference pages say what the tables in the code say (npm run docs)',
   t.equal(readFileSync(join(docs, 'options.md'), 'utf8'), optionsPage())
   t.equal(readFileSync(join(docs, 'options.schema.json'), 'utf8'), optionsSchema())
   t.equal(readFileSync(join(docs, 'metrics.md'), 'utf8'), metricsPage())
+  t.equal(readFileSync(join(docs, 'errors.md'), 'utf8'), errorsPage())
 })
 
 t.test('every option has a meaning', async (t) => {

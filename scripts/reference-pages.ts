@@ -1,6 +1,7 @@
 import { configSchema } from '../packages/proxy/src/config/schema.ts'
 import type { SchemaNode } from '../packages/proxy/src/config/walk.ts'
 import { expectation } from '../packages/proxy/src/config/walk-scalars.ts'
+import { PROXY_ERRORS } from '../packages/proxy/src/http/proxy-error.ts'
 import { METRICS, type MetricRow } from '../packages/proxy/src/observability/metrics-table.ts'
 
 interface Section {
@@ -53,6 +54,28 @@ export function metricsPage(): string {
   for (const { name, type, labels, help } of METRICS as readonly MetricRow[]) {
     const labelText = labels.map((label) => `\`${label}\``).join(', ')
     lines.push(`| \`${name}\` | ${type} | ${labelText} | ${cell(help)} |`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+export function errorsPage(): string {
+  const lines = [
+    '# Errors',
+    '',
+    'Written by `npm run docs` from `packages/proxy/src/http/proxy-error.ts`. The access log names an error by its type of',
+    'RFC 9209 where it has one, else by its code, in the field `error`; `Proxy-Status` carries the type. Codes are never',
+    'used again for something else. `…` stands for what differs from case to case.',
+    '',
+    '| Code | Source | Status | Proxy-Status | Repeated | Message |',
+    '|---|---|---|---|---|---|',
+  ]
+  for (const [code, row] of Object.entries(PROXY_ERRORS)) {
+    const repeated = row.retry === 'safe' ? 'safe methods' : ''
+    const type = row.proxyStatus === null ? '' : `\`${row.proxyStatus}\``
+    const message = cell(row.message.replaceAll('%s', '…'))
+    lines.push(
+      `| \`${code}\` | ${row.source} | ${row.status} | ${type} | ${repeated} | ${message} |`,
+    )
   }
   return `${lines.join('\n')}\n`
 }

@@ -11,9 +11,9 @@ t.test('the first death costs no wait, early ones after it wait longer and longe
 t.test('a worker that lived long enough starts anew', async (t) => {
   const backOff = new BackOff()
   for (let count = 0; count < 5; count++) backOff.delayAfterDeathMs(100)
-  backOff.recovered(9_999)
+  backOff.recovered(2_999)
   t.ok(backOff.isCrashLoop)
-  backOff.recovered(10_000)
+  backOff.recovered(3_000)
   t.notOk(backOff.isCrashLoop)
   t.equal(backOff.delayAfterDeathMs(100), 0)
   backOff.delayAfterDeathMs(100)

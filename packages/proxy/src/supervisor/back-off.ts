@@ -1,5 +1,5 @@
 /** A worker that lived this long was not killed by its start. */
-const HEALTHY_AFTER_MS = 10_000
+const HEALTHY_AFTER_MS = 3_000
 const FIRST_DELAY_MS = 250
 const MAX_DELAY_MS = 30_000
 const CRASH_LOOP_FROM = 3

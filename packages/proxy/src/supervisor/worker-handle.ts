@@ -1,6 +1,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
+import { compileCacheFolder } from './compile-cache.ts'
 import type { SlotSocket } from './listening-sockets.ts'
 import type { FromWorker, Identity, PeerPlace, ToWorker, WorkerBeat } from './messages.ts'
 
@@ -50,7 +51,10 @@ export class WorkerHandle {
   constructor(slot: number, logger: Logger, events: WorkerEvents) {
     this.slot = slot
     this.#events = events
-    this.#worker = cluster.fork({ UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '8' })
+    this.#worker = cluster.fork({
+      UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '8',
+      NODE_COMPILE_CACHE: compileCacheFolder(),
+    })
     this.#logger = logger.child({ slot, workerPid: this.pid })
     this.#watchdog = this.#watch(START_TIMEOUT_MS)
     // The worker's own side says which messages there are; nobody else writes to this channel.

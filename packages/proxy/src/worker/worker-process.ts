@@ -1,4 +1,5 @@
 import cluster from 'node:cluster'
+import { flushCompileCache } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createLogger } from '../observability/logger.ts'
 import { WorkerMetrics } from '../observability/metrics.ts'
@@ -76,6 +77,8 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       announceInvalidation,
       peers: message.peers,
     })
+    // Now, while the folder can still be written: the next worker finds what this one has compiled.
+    flushCompileCache()
     if (identity !== undefined) {
       process.setgroups?.([identity.gid])
       process.setgid?.(identity.gid)

@@ -124,7 +124,8 @@ t.test('time in which the sink is paused does not count against the client', asy
 
 t.test('a client that stops reading is cut, one that reads slowly is not', async (t) => {
   const server = await startServer(t)
-  const body = Buffer.alloc(16 * 1024 * 1024, 'x')
+  // More than the kernel holds for both sides, however far it lets their buffers grow (tcp_rmem, tcp_wmem).
+  const body = Buffer.alloc(64 * 1024 * 1024, 'x')
   server.door.ready = () => readyAnswer(body)
   const client = await RawClient.connect(server.port)
   client.socket.pause()

@@ -1,5 +1,12 @@
 import type { Duplex } from 'node:stream'
-import { giveOutput, OUTPUT_BYTES, takeOutput } from '../output-pool.ts'
+import { TLSSocket } from 'node:tls'
+import {
+  CAREFUL_BYTES,
+  giveOutput,
+  OUTPUT_BYTES,
+  PROVEN_BYTES,
+  takeOutput,
+} from '../output-pool.ts'
 import { Deadline, type TimerWheel } from '../timer-wheel.ts'
 
 /** Bodies up to this are copied behind their head and leave with it; larger ones are written by reference. */
@@ -31,6 +38,7 @@ export class Output {
   #writingLent = 0
   #buffer: Buffer | null = null
   #length = 0
+  #takenBytes: number
   #flushPlanned = false
   #dead = false
 
@@ -43,6 +51,7 @@ export class Output {
     onStall: () => void,
   ) {
     this.#socket = socket
+    this.#takenBytes = socket instanceof TLSSocket ? 0 : PROVEN_BYTES
     this.#deadline = new Deadline(wheel, onStall)
     this.#writeTimeoutMs = writeTimeoutMs
     this.#onProgress = onProgress
@@ -148,15 +157,16 @@ export class Output {
   #writeSegments(): void {
     const segments = this.#segments
     const all = this.waitingBytes <= 2 * PIECE_BYTES
+    const pieceBytes = this.#takenBytes < PROVEN_BYTES ? CAREFUL_BYTES : PIECE_BYTES
     const batch: Uint8Array[] = []
     let bytes = 0
     let used = 0
-    while (used < segments.length && (all || bytes < PIECE_BYTES)) {
+    while (used < segments.length && (all || bytes < pieceBytes)) {
       const segment = segments[used]
-      if (!all && segment.length > 2 * PIECE_BYTES) {
-        batch.push(segment.subarray(0, PIECE_BYTES))
-        segments[used] = segment.subarray(PIECE_BYTES)
-        bytes += PIECE_BYTES
+      if (!all && segment.length > 2 * pieceBytes) {
+        batch.push(segment.subarray(0, pieceBytes))
+        segments[used] = segment.subarray(pieceBytes)
+        bytes += pieceBytes
         break
       }
       batch.push(segment)
@@ -191,6 +201,7 @@ export class Output {
     this.#deadline.disarm()
     // After an error the kernel may still read from the buffers: they go to the garbage collector, not to the pool.
     if (error || this.#dead) return
+    this.#takenBytes += this.writingBytes
     this.writingBytes = 0
     for (let i = 0; i < this.#writingLent; i++) giveOutput(this.#lent[i])
     this.#lent.splice(0, this.#writingLent)

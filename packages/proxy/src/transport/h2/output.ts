@@ -1,5 +1,13 @@
 import type { Duplex } from 'node:stream'
-import { giveOutput, OUTPUT_BYTES, takeOutput } from '../output-pool.ts'
+import {
+  CAREFUL_BUFFER_BYTES,
+  CAREFUL_BYTES,
+  giveOutput,
+  OUTPUT_BYTES,
+  PROVEN_BYTES,
+  takeCareful,
+  takeOutput,
+} from '../output-pool.ts'
 import {
   FLAG,
   FRAME,
@@ -15,6 +23,9 @@ const RESPONSE_LIMIT_BYTES = OUTPUT_BYTES - 4_096
 /** Once control frames have filled this much of their part, no more frames are read until the client takes some. */
 const CONTROL_LIMIT_BYTES = OUTPUT_BYTES - 1_024
 
+/** What is queued beyond this may stay with us for long: the kernel will not take all of it at once. */
+const LARGE_BYTES = 256 * 1024
+
 /** The largest field block that fits into one buffer together with its frame heads. */
 export const MAX_HEAD_BLOCK_BYTES: number =
   RESPONSE_LIMIT_BYTES - FRAME_HEAD_BYTES * (Math.ceil(RESPONSE_LIMIT_BYTES / MAX_FRAME_BYTES) + 1)
@@ -28,8 +39,12 @@ export class Output {
   length: number
   /** A write is with the socket. */
   writing: boolean
+  #takenBytes: number
+  /** Content of a large response is held back: what goes out now may stay with the socket for long. */
+  #careful: boolean
   #buffer: Buffer | null
   #written: Buffer | null
+  #writtenBytes: number
   readonly #socket: Duplex
   readonly #onWritten: (error?: Error | null) => void
 
@@ -37,13 +52,17 @@ export class Output {
   constructor(socket: Duplex, onTaken: (error: Error | null) => void) {
     this.length = 0
     this.writing = false
+    this.#takenBytes = 0
+    this.#careful = false
+    this.#writtenBytes = 0
     this.#buffer = null
     this.#written = null
     this.#socket = socket
     this.#onWritten = (error) => {
       this.writing = false
+      this.#takenBytes += this.#writtenBytes
       // After an error the socket may still refer to the buffer: leave it to the collector.
-      if (this.#written?.length === OUTPUT_BYTES && !error) giveOutput(this.#written)
+      if (this.#written !== null && !error) giveOutput(this.#written)
       this.#written = null
       onTaken(error ?? null)
     }
@@ -52,6 +71,13 @@ export class Output {
   /** Bytes that a response may still add. */
   get room(): number {
     return RESPONSE_LIMIT_BYTES - this.length
+  }
+
+  /** The same for content of a response that has `queuedBytes` to send; see `CAREFUL_BYTES`. */
+  roomForContent(queuedBytes: number): number {
+    if (queuedBytes <= LARGE_BYTES || this.#takenBytes >= PROVEN_BYTES) return this.room
+    this.#careful = true
+    return this.writing ? 0 : CAREFUL_BYTES - this.length
   }
 
   get controlFull(): boolean {
@@ -69,8 +95,10 @@ export class Output {
     const buffer = this.#buffer
     if (this.writing || buffer === null || this.length === 0) return false
     this.writing = true
-    this.#written = buffer
-    const bytes = buffer.subarray(0, this.length)
+    this.#writtenBytes = this.length
+    this.#written = this.#careful ? carefulCopy(buffer, this.length) : buffer
+    this.#careful = false
+    const bytes = this.#written.subarray(0, this.length)
     this.#buffer = null
     this.length = 0
     this.#socket.write(bytes, this.#onWritten)
@@ -79,7 +107,7 @@ export class Output {
 
   /** Gives up what was not handed over. */
   discard(): void {
-    if (this.#buffer?.length === OUTPUT_BYTES) giveOutput(this.#buffer)
+    if (this.#buffer !== null) giveOutput(this.#buffer)
     this.#buffer = null
     this.length = 0
   }
@@ -121,8 +149,17 @@ export class Output {
   #grow(buffer: Buffer, bytes: number): Buffer {
     const larger = Buffer.allocUnsafeSlow((this.length + bytes) * 2)
     buffer.copy(larger, 0, 0, this.length)
-    if (buffer.length === OUTPUT_BYTES) giveOutput(buffer)
+    giveOutput(buffer)
     this.#buffer = larger
     return larger
   }
+}
+
+/** The large buffer is worth more in the pool than with a socket that may not take it for long. */
+function carefulCopy(buffer: Buffer, length: number): Buffer {
+  if (length > CAREFUL_BUFFER_BYTES) return buffer
+  const copy = takeCareful()
+  buffer.copy(copy, 0, 0, length)
+  giveOutput(buffer)
+  return copy
 }

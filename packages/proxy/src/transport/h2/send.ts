@@ -24,8 +24,9 @@ export function sendQueued(connection: Connection): void {
         continue
       }
       // A frame of a few bytes in the last corner of the buffer is not worth its head.
-      if (output.room < FRAME_HEAD_BYTES + 512) return
-      sendData(connection, stream)
+      const room = output.roomForContent(stream.queuedBytes)
+      if (room < FRAME_HEAD_BYTES + 512) return
+      sendData(connection, stream, room)
       continue
     }
     if (!sendEnd(connection, stream)) return
@@ -63,14 +64,14 @@ function sendBlock(
 }
 
 /** One DATA frame, from as many chunks as it takes. */
-function sendData(connection: Connection, stream: Http2Stream): void {
+function sendData(connection: Connection, stream: Http2Stream, room: number): void {
   const { output, scheduler } = connection
   const length = Math.min(
     stream.queuedBytes,
     MAX_FRAME_BYTES,
     stream.sendWindowBytes,
     connection.sendWindowBytes,
-    output.room - FRAME_HEAD_BYTES,
+    room - FRAME_HEAD_BYTES,
   )
   const endStream = stream.ended && length === stream.queuedBytes && stream.trailers === null
   const buffer = output.reserve(FRAME_HEAD_BYTES + length)
