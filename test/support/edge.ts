@@ -109,7 +109,10 @@ export async function startProxy(
   t.teardown(() => rmSync(peers.folder, { recursive: true, force: true }))
   const workers: RunningWorker[] = []
   for (let slot = 0; slot < WORKERS; slot++) {
-    const options = { config, slot, peers, clock, ...quiet() }
+    const announceInvalidation = (keys: readonly string[]) => {
+      for (const other of workers) if (other !== workers[slot]) other.invalidate(keys)
+    }
+    const options = { config, slot, peers, clock, announceInvalidation, ...quiet() }
     workers.push(await startWorker(options))
   }
   t.teardown(() => Promise.all(workers.map((worker) => worker.drain(0))))

@@ -78,13 +78,7 @@ export function readPeerAnswer(received: Fields): {
   const ageBaseAt = ageText === undefined ? undefined : Number(ageText)
   const lines = received.values('cache-status')
   const cacheStatus = lines.pop() ?? ''
-  const fields = received.without(
-    (name) =>
-      name === PEER_AGE_FIELD ||
-      name === 'cache-status' ||
-      // Counted from `ageBaseAt` again, and exactly.
-      (name === 'age' && ageBaseAt !== undefined),
-  )
+  const fields = received.without((name) => name === PEER_AGE_FIELD || name === 'cache-status')
   for (const line of lines) fields.add('cache-status', line)
   return { fields, cacheStatus, ageBaseAt }
 }

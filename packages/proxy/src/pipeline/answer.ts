@@ -162,7 +162,8 @@ function noteHead(tx: Transaction, status: number): void {
 /** Fields of an answer from the store: Age (RFC 9111 §5.1) and Cache-Status added, what was for us alone left out. */
 function storedFields(tx: Transaction, stored: Reusable, now: number): Fields {
   tx.outcome.ttlSeconds = Math.ceil((stored.freshUntilAt - now) / 1000)
-  const fields = clientSafe(stored.fields)
+  // Another worker judges by what the origin said to this cache.
+  const fields = tx.fromPeer ? stored.fields.clone() : clientSafe(stored.fields)
   fields.add('age', String(currentAgeSeconds(stored.ageBaseAt, now)))
   fields.add('cache-status', tx.outcome.cacheStatus())
   if (tx.fromPeer) fields.add(PEER_AGE_FIELD, String(stored.ageBaseAt))

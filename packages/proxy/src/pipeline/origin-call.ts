@@ -42,6 +42,8 @@ export interface CallHost {
   now(): number
   /** The request to send: with the stored response's validators, or without any condition. */
   originRequest(call: OriginCall): OriginRequest
+  /** Removes one stored response from every tier. */
+  forget(stored: Reusable): void
   /** Asks the worker that owns the key, or the origin. */
   startCall(call: OriginCall): OriginFetch
   /** The answer is not for this one: it looks again, and goes alone if need be. */
@@ -91,6 +93,10 @@ export class OriginCall implements OriginHandler {
   #status = 0
   #completeLength: number | undefined
   #reelected = false
+  /** The owner can give its answer to everyone who asks. */
+  #ownerStores = false
+  /** The owner tells of an origin that cannot be had: so it is for everyone who waits. */
+  #ownersFailure = false
   #mayStore = true
   #ended = false
 
@@ -187,6 +193,8 @@ export class OriginCall implements OriginHandler {
   #judgePeer(status: number, received: Fields, originName: string, now: number): Verdict {
     const { fields, cacheStatus, ageBaseAt } = readPeerAnswer(received)
     for (const tx of this.#waiting) tx.outcome.tookOver(cacheStatus)
+    this.#ownerStores = /; (?:stored|hit)(?:;|$)/.test(cacheStatus)
+    this.#ownersFailure = /^Larder; error=/.test(received.get('proxy-status') ?? '')
     return judgeResponse(
       { ...this.asked, peerAgeBaseAt: ageBaseAt },
       status,
@@ -216,7 +224,7 @@ export class OriginCall implements OriginHandler {
       case 'pass':
         return this.#pass(
           verdict.clientFields,
-          ERROR_STATUSES.has(this.#status) && verdict.reason === 'status',
+          this.#ownersFailure || (ERROR_STATUSES.has(this.#status) && verdict.reason === 'status'),
           verdict,
         )
     }
@@ -258,7 +266,7 @@ export class OriginCall implements OriginHandler {
       // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
       const reason = this.#mayStore ? 'too-large' : 'purged'
       // From the owner each can have it by itself: nobody need go at the pace of another.
-      return this.#pass(clientFields, this.#mayStore && this.owner === null, { reason })
+      return this.#pass(clientFields, this.#mayStore && !this.#ownerStores, { reason })
     }
     this.#metadata = metadata
     this.#insertion = insertion
@@ -286,9 +294,14 @@ export class OriginCall implements OriginHandler {
     { reason }: { readonly reason: Transaction['outcome']['detail'] },
   ): void {
     const shared = shareable && !clientFields.has('set-cookie')
-    const ownersOwn = this.owner !== null && reason === 'too-large'
-    if (reason !== 'status' && !ABOUT_THE_CLIENT.has(reason) && !ownersOwn) {
+    const ownersOwn = this.#ownerStores && reason === 'too-large'
+    const lasting = reason !== 'status' && !ABOUT_THE_CLIENT.has(reason)
+    if (lasting && !ownersOwn && !this.#ownersFailure) {
       this.#host.uncacheable(this)
+      // RFC 9111 §4.3.3: a full answer says that the one which was to be validated is no longer current.
+      if (this.#status === 200 && this.asked.validating !== null) {
+        this.#host.forget(this.asked.validating)
+      }
     }
     this.#end()
     const length = clientFields.get('content-length')
@@ -318,7 +331,8 @@ export class OriginCall implements OriginHandler {
   #answer(tx: Transaction, fields: Fields | undefined): void {
     const stream = this.#stream
     if (stream === null || tx.closed) return
-    const own = clientSafe(fields ?? this.#metadata?.fields ?? raise())
+    const all = fields ?? this.#metadata?.fields ?? raise()
+    const own = tx.fromPeer ? all.clone() : clientSafe(all)
     // A part goes out as the origin sent it; only what is whole can be cut (RFC 9110 §14.2).
     answerStreaming(tx, this.#status, own, this.#completeLength, stream, this.#host.now())
     tx.onGone = () => {

@@ -71,6 +71,8 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   /** Calls that others may join, by call key; the plain key comes first in it. */
   readonly #calls = new Map<string, OriginCall>()
   readonly #uncacheable = new UncacheableKeys()
+  /** Keys invalidated here a moment ago: their owner may not have heard of it yet, so it is not asked. */
+  readonly #invalidated = new UncacheableKeys(5_000)
   readonly #seeker: SharedSeeker
 
   constructor(options: PipelineOptions) {
@@ -166,6 +168,10 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (decision.kind === 'validate') {
       return this.#forward(tx, decision.reason === 'stale' ? 'stale' : 'request', found, now)
     }
+    // The worker that asks has decided already that it wants what is new.
+    if (tx.fromPeer && decision.kind === 'stale-while-revalidate') {
+      return this.#forward(tx, 'stale', found, now)
+    }
     if (stored instanceof StoredResponse) this.tier.touch(stored)
     tx.outcome.hit = true
     if (decision.kind === 'stale-allowed') tx.outcome.detail = 'max-stale'
@@ -185,7 +191,6 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     tx.outcome.forwarded = reason
     if (tx.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
     if (this.#refusesLoop(tx)) return
-    const plan = this.#plan(tx, found, tx.released > MAX_RELEASES, now)
     // The answer is likely to be for one client, or must be newer than the request: nobody shares it.
     const unshared =
       tx.directives.noCache !== false ||
@@ -193,6 +198,10 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       tx.request.fields.has('authorization') ||
       this.#uncacheable.has(tx.key, now)
     const alone = unshared || tx.alone || tx.released > MAX_RELEASES
+    const owner = unshared ? null : this.#ownerOf(tx)
+    // A part is completed by the owner, who has it too.
+    const whole = tx.released > MAX_RELEASES || (owner !== null && !tx.request.fields.has('range'))
+    const plan = this.#plan(tx, found, whole, now)
     const callKey = this.#callKey(tx, found, plan)
     const running = this.#calls.get(callKey)
     if (!alone && running?.join(tx)) {
@@ -201,7 +210,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       return
     }
     const call = this.#newCall(tx, found, plan, callKey)
-    if (!unshared) call.owner = this.#ownerOf(tx)
+    call.owner = owner
     if (!alone) this.#calls.set(callKey, call)
     call.join(tx)
     call.start()
@@ -213,7 +222,8 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** The worker that fetches this key for all of the machine; null when it is this one. */
   #ownerOf(tx: Transaction): number | null {
-    return tx.fromPeer ? null : (this.#options.peers?.ownerOf(tx.key) ?? null)
+    if (tx.fromPeer || this.#invalidated.has(tx.key, this.now())) return null
+    return this.#options.peers?.ownerOf(tx.key) ?? null
   }
 
   #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
@@ -305,14 +315,14 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable {
-    if (keep === 'forget') this.#forget(stored)
+    if (keep === 'forget') this.forget(stored)
     if (keep === 'update') this.#seeker.freshen(stored, metadata)
     if (!(stored instanceof StoredResponse)) return new LargeStored(stored.handle, metadata)
     if (keep === 'update') return this.tier.freshen(stored, metadata)
     return new StoredResponse(metadata, stored.body)
   }
 
-  #forget(stored: Reusable): void {
+  forget(stored: Reusable): void {
     if (stored instanceof StoredResponse) this.tier.remove(stored)
     this.#seeker.remove(stored)
   }
@@ -335,7 +345,9 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (owner === null || peers === null) return ask(call)
     const { client } = leader.exchange
     const { request } = leader
-    const conditions = call.unconditional ? new Fields() : call.plan.conditions
+    // What fits into memory is copied again as a whole: cheaper than to trust that equal validators mean equal bytes.
+    const small = call.plan.validating instanceof StoredResponse
+    const conditions = call.unconditional || small ? new Fields() : call.plan.conditions
     const fields = peerFields(request, client, conditions)
     return peers.fetch(
       owner,
@@ -396,12 +408,24 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   passed(tx: Transaction, status: number, fields: Fields): Insertion | null {
     const { method } = tx.request
     if (method === 'HEAD') {
-      storeAfterHead(this.tier, tx, status, fields, this.now())
+      if (storeAfterHead(this.tier, tx, status, fields, this.now()) === 'forgotten') {
+        this.#forgetEverywhere([tx.key])
+      }
       return null
     }
     const invalidated = invalidateAfter(this, tx, status, fields)
-    if (invalidated.length > 0) this.#options.announceInvalidation(invalidated)
+    if (invalidated.length > 0) this.#forgetEverywhere(invalidated)
     return method === 'POST' ? storeAfterPost(this.tier, tx, status, fields, this.now()) : null
+  }
+
+  /** The other workers hear of it; until they have, this one does not ask them. */
+  #forgetEverywhere(keys: readonly string[]): void {
+    const now = this.now()
+    for (const key of keys) {
+      this.#invalidated.add(key, now)
+      this.#seeker.removeKey(key)
+    }
+    this.#options.announceInvalidation(keys)
   }
 
   /** Nothing stored for the key is used again, and nothing under way for it is stored (RFC 9111 §4.4). */

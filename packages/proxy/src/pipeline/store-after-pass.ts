@@ -17,13 +17,16 @@ export function storeAfterHead(
   status: number,
   fields: Fields,
   now: number,
-): void {
+): 'forgotten' | 'kept' {
   const { rule } = tx
   const { request } = tx
   const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
-  if (!(stored instanceof StoredResponse) || status !== 200) return
-  if (rule === null || rule.cache.bypass) return
-  if (stored.status !== 200 || !headAgrees(stored.fields, fields)) return tier.remove(stored)
+  if (!(stored instanceof StoredResponse) || status !== 200) return 'kept'
+  if (rule === null || rule.cache.bypass) return 'kept'
+  if (stored.status !== 200 || !headAgrees(stored.fields, fields)) {
+    tier.remove(stored)
+    return 'forgotten'
+  }
   const keep = mayKeep({
     method: request.method,
     requestFields: request.fields,
@@ -33,10 +36,14 @@ export function storeAfterHead(
     responseAt: now,
     rule: rule.cache,
   })
-  if (keep === 'forget') tier.remove(stored)
-  if (keep !== 'update') return
+  if (keep === 'forget') {
+    tier.remove(stored)
+    return 'forgotten'
+  }
+  if (keep !== 'update') return 'kept'
   const at = requestAt(tx, now)
   tier.freshen(stored, freshenedByHead(stored, fields, request.fields, rule.cache, at, now))
+  return 'kept'
 }
 
 /**

@@ -292,6 +292,8 @@ function peerLimits(limits: TransportLimits): TransportLimits {
     maxRequestsPerConnection: Number.MAX_SAFE_INTEGER,
     idleTimeoutMs: 120_000,
     headerTimeoutMs: 120_000,
+    // The asking worker waits for its slowest client first, and cuts that one off.
+    writeTimeoutMs: limits.writeTimeoutMs * 2 + 5_000,
   }
 }
 
