@@ -142,7 +142,7 @@ export class ResponseStream {
 
   /** Lets go of what nobody needs from memory, and sets the origin's pace. */
   trim(): void {
-    if (this.#state === 'failed' || this.#store?.inMemory === true) return
+    if (this.#state === 'failed' || this.#store?.holdsAll === true) return
     if (this.hasBacking) this.#trimBehindWindow()
     else this.#trimBehindReaders()
   }

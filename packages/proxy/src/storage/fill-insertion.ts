@@ -13,9 +13,9 @@ export class FillInsertion implements Insertion {
     this.#shared = shared
   }
 
-  /** Memory holds all that has come, or will take it: the body is no longer than its limit. */
-  get inMemory(): boolean {
-    return this.#memory !== null
+  /** All that has come is worth holding: memory takes it, or disk has not begun a file that could be read back. */
+  get holdsAll(): boolean {
+    return this.#memory !== null || (this.#shared !== null && this.backing === null)
   }
 
   get backing(): BodyBacking | null {
