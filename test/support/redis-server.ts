@@ -34,9 +34,16 @@ export class RedisServer {
   async start(words: readonly string[] = []): Promise<this> {
     const always = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.folder]
     const quick = ['--save', '', '--appendonly', 'no', '--daemonize', 'no']
-    const child = spawn('redis-server', [...always, ...quick, ...this.#words, ...words], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    return this.#run([...always, ...quick, ...this.#words, ...words])
+  }
+
+  /** Starts it as a sentinel with this configuration file. */
+  startSentinel(file: string): Promise<this> {
+    return this.#run([file, '--sentinel', '--port', `${this.port}`, '--bind', '127.0.0.1'])
+  }
+
+  async #run(words: readonly string[]): Promise<this> {
+    const child = spawn('redis-server', words, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     this.#output = ''
     for (const stream of [child.stdout, child.stderr]) {
@@ -46,7 +53,7 @@ export class RedisServer {
     }
     await waitFor(() => {
       if (child.exitCode !== null) throw new Error(`redis-server has ended:\n${this.#output}`)
-      return /Ready to accept connections|Server initialized|monitor master/.test(this.#output)
+      return /Ready to accept connections|Server initialized|\+monitor master/.test(this.#output)
     })
     return this
   }

@@ -71,15 +71,9 @@ export class RedisCalls {
       }
       this.#counts.timeouts++
       this.#breaker.failed()
-    } catch (error) {
-      if (isWrongType(error)) {
-        // The server is well; someone else has written there.
-        this.#counts.corrupt++
-        this.#breaker.succeeded()
-      } else {
-        this.#counts.errors++
-        this.#breaker.failed()
-      }
+    } catch {
+      this.#counts.errors++
+      this.#breaker.failed()
     } finally {
       late.cancel()
     }
@@ -113,6 +107,15 @@ function deadline(ms: number): { passed: Promise<typeof LATE>; cancel(): void } 
   return { passed: promise, cancel: () => clearTimeout(timer) }
 }
 
-function isWrongType(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('WRONGTYPE')
+/** The value when it is of the type that was asked for; someone else's is `otherwise`, and Redis is well. */
+export async function ofItsType<T, Otherwise>(
+  reply: Promise<T>,
+  otherwise: Otherwise,
+): Promise<T | Otherwise> {
+  try {
+    return await reply
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return otherwise
+    throw error
+  }
 }

@@ -4,7 +4,7 @@ import type { SharedTier, StoredHandle } from '../shared-tier.ts'
 import type { Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
 import { OwedRemovals } from './owed-removals.ts'
-import { RedisCalls, type RedisCounts } from './redis-calls.ts'
+import { ofItsType, RedisCalls, type RedisCounts } from './redis-calls.ts'
 import type { RedisClient } from './redis-client.ts'
 import { RedisHandle } from './redis-handle.ts'
 import { RedisInsertion } from './redis-insertion.ts'
@@ -45,6 +45,7 @@ const MAX_VARIANTS = 64
 /** A response that can be validated is of some use this long after it went stale. */
 const VALIDATABLE_MS = 3_600_000
 const MIN_USEFUL_MS = 1_000
+const NOTHING = Buffer.alloc(0)
 
 /**
  * The hot tier of a PoP: per key one hash of heads (a field per variant), and a string per body that is too long to
@@ -87,8 +88,15 @@ export class RedisTier implements SharedTier {
     const deadlineAt = performance.now() + deadlineMs
     const keyHash = hashOf(key)
     const name = this.#headsName(keyHash)
-    const found = await this.#reads.run(deadlineMs, 0, (redis) => redis.hgetallBuffer(name))
+    const found = await this.#reads.run(deadlineMs, 0, (redis) =>
+      ofItsType(redis.hgetallBuffer(name), 'not a hash'),
+    )
     if (found === undefined || this.#owed.has(key)) return []
+    if (found === 'not a hash') {
+      this.counts.corrupt++
+      void this.removeKey(key)
+      return []
+    }
     const handles: RedisHandle[] = []
     for (const [slot, bytes] of Object.entries(found)) {
       const value = decodeValue(bytes, key, keyHash)
@@ -215,7 +223,7 @@ export class RedisTier implements SharedTier {
     const leftMs = handle.deadlineAt - performance.now()
     const deadlineMs = leftMs > 0 ? leftMs : this.#options.deadlineMs
     const bytes = await this.#reads.run(deadlineMs, 0, (redis) =>
-      redis.getrangeBuffer(name, first, end - 1),
+      ofItsType(redis.getrangeBuffer(name, first, end - 1), NOTHING),
     )
     if (bytes === undefined) return null
     if (bytes.length === end - first && isSound(bytes, value.checksums, first / BLOCK_BYTES)) {

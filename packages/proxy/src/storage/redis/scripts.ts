@@ -5,11 +5,13 @@
 
 /**
  * KEYS: heads [, body that is there already]. ARGV: slot, value, expiry in ms, greatest number of variants.
- * 1 = stored, 0 = not: something newer is there, or the body is not.
+ * 1 = stored, 0 = not: something newer is there, or the body is not. Nothing is deleted without need: once a script
+ * has written anything, Redis lets it go on writing beyond maxmemory.
  */
 export const STORE_HEAD = `
 local heads, slot, value, expiry = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-if redis.call('TYPE', heads).ok ~= 'hash' then redis.call('DEL', heads) end
+local kind = redis.call('TYPE', heads).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', heads) end
 local held = redis.call('HGET', heads, slot)
 if held and string.sub(held, 1, 8) > string.sub(value, 1, 8) then return 0 end
 if KEYS[2] and redis.call('PEXPIRE', KEYS[2], expiry) == 0 then
