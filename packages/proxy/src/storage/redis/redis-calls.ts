@@ -1,4 +1,6 @@
+import { Cluster } from 'ioredis'
 import { CircuitBreaker } from './circuit-breaker.ts'
+import { clusterSlot } from './cluster-slot.ts'
 import type { RedisClient } from './redis-client.ts'
 
 /** What went wrong, by kind; each was a miss, or a response that was not stored. */
@@ -26,7 +28,8 @@ export class RedisCalls {
   readonly client: RedisClient
   readonly #counts: RedisCounts
   readonly #limits: RedisCallsLimits
-  readonly #breaker = new CircuitBreaker()
+  /** By node: one that is gone does not take the others along. */
+  readonly #breakers = new Map<string, CircuitBreaker>()
   #calls = 0
   #bytes = 0
 
@@ -38,7 +41,9 @@ export class RedisCalls {
 
   /** False while calls are not made. */
   get up(): boolean {
-    return this.client.status === 'ready' && !this.#breaker.open
+    if (this.client.status !== 'ready') return false
+    if (this.#breakers.size === 0) return true
+    return [...this.#breakers.values()].some((breaker) => !breaker.open)
   }
 
   /** Calls whose answer is still owed. */
@@ -52,13 +57,18 @@ export class RedisCalls {
     return this.#bytes === 0 || this.#bytes + bytes <= this.#limits.maxBytes
   }
 
-  /** Undefined when there was no answer in time, or none that is of use. */
+  /**
+   * Undefined when there was no answer in time, or none that is of use. `tag` is the hash tag of the names in the
+   * command, `bytes` what their values have.
+   */
   async run<T>(
+    tag: string,
     deadlineMs: number,
     bytes: number,
     command: (client: RedisClient) => Promise<T>,
   ): Promise<T | undefined> {
-    if (this.client.status !== 'ready' || !this.hasRoomFor(bytes) || !this.#breaker.allows()) {
+    const breaker = this.#breakerOf(tag)
+    if (this.client.status !== 'ready' || !this.hasRoomFor(bytes) || !breaker.allows()) {
       this.#counts.skipped++
       return undefined
     }
@@ -66,18 +76,30 @@ export class RedisCalls {
     try {
       const result = await Promise.race([this.#track(command, bytes), late.passed])
       if (result !== LATE) {
-        this.#breaker.succeeded()
+        breaker.succeeded()
         return result
       }
       this.#counts.timeouts++
-      this.#breaker.failed()
+      breaker.failed()
     } catch {
       this.#counts.errors++
-      this.#breaker.failed()
+      breaker.failed()
     } finally {
       late.cancel()
     }
     return undefined
+  }
+
+  #breakerOf(tag: string): CircuitBreaker {
+    const { client } = this
+    const node = client instanceof Cluster ? (client.slots[clusterSlot(tag)]?.[0] ?? '') : ''
+    const known = this.#breakers.get(node)
+    if (known !== undefined) return known
+    // Nodes come and go: those that have gone are forgotten with all the others.
+    if (this.#breakers.size >= MAX_BREAKERS) this.#breakers.clear()
+    const breaker = new CircuitBreaker()
+    this.#breakers.set(node, breaker)
+    return breaker
   }
 
   /** Counts a call as long as Redis owes its answer, whoever still waits for it. */
@@ -95,6 +117,7 @@ export class RedisCalls {
   }
 }
 
+const MAX_BREAKERS = 1_000
 const LATE = Symbol('late')
 
 /**

@@ -88,7 +88,7 @@ export class RedisTier implements SharedTier {
     const deadlineAt = performance.now() + deadlineMs
     const keyHash = hashOf(key)
     const name = this.#headsName(keyHash)
-    const found = await this.#reads.run(deadlineMs, 0, (redis) =>
+    const found = await this.#reads.run(tagOf(keyHash), deadlineMs, 0, (redis) =>
       ofItsType(redis.hgetallBuffer(name), 'not a hash'),
     )
     if (found === undefined || this.#owed.has(key)) return []
@@ -134,25 +134,27 @@ export class RedisTier implements SharedTier {
     // The body before the head that refers to it: nobody finds a head without its body.
     if (body.length > MAX_INLINE_BYTES) {
       const name = this.#bodyName(keyHash, metadata, blockChecksums(body), body.length)
-      const stored = await this.#writes.run(WRITE_DEADLINE_MS, body.length, (redis) =>
-        redis.set(name, body, 'PX', expiryMs),
+      const stored = await this.#writes.run(
+        tagOf(keyHash),
+        WRITE_DEADLINE_MS,
+        body.length,
+        (redis) => redis.set(name, body, 'PX', expiryMs),
       )
       if (stored === undefined) return
     }
-    await this.#storeHead(metadata, encodeValue(keyHash, metadata, body), [
-      this.#headsName(keyHash),
-    ])
+    const value = encodeValue(keyHash, metadata, body)
+    await this.#storeHead(keyHash, metadata, value, [this.#headsName(keyHash)])
   }
 
-  /** 0 when it was not stored, undefined when that is not known. */
   #storeHead(
+    keyHash: Buffer,
     metadata: StoredMetadata,
     value: Buffer,
     names: readonly string[],
-  ): Promise<unknown | undefined> {
+  ): Promise<unknown> {
     const slot = String(slotOf(metadata))
     const expiryMs = String(this.#usefulMs(metadata))
-    return this.#writes.run(WRITE_DEADLINE_MS, value.length, (redis) =>
+    return this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, value.length, (redis) =>
       redis.eval(STORE_HEAD, names.length, ...names, slot, value, expiryMs, String(MAX_VARIANTS)),
     )
   }
@@ -174,7 +176,7 @@ export class RedisTier implements SharedTier {
     }
     // A long body stays where it is, and lives as long as its new head.
     const head = headOf(keyHash, metadata, value.checksums, value.bodyLength)
-    await this.#storeHead(metadata, head, [
+    await this.#storeHead(keyHash, metadata, head, [
       this.#headsName(keyHash),
       this.#bodyName(keyHash, metadata, value.checksums, value.bodyLength),
     ])
@@ -185,9 +187,10 @@ export class RedisTier implements SharedTier {
   }
 
   #removeSlot(key: string, slot: string): Promise<void> {
-    const name = this.#headsName(hashOf(key))
+    const keyHash = hashOf(key)
+    const name = this.#headsName(keyHash)
     return this.#queue.run(key, async () => {
-      const removed = await this.#writes.run(WRITE_DEADLINE_MS, 0, (redis) =>
+      const removed = await this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, 0, (redis) =>
         redis.hdel(name, slot),
       )
       if (removed === undefined) this.#owed.add(key)
@@ -202,8 +205,12 @@ export class RedisTier implements SharedTier {
   }
 
   async #removeHeads(key: string): Promise<boolean> {
-    const name = this.#headsName(hashOf(key))
-    return (await this.#writes.run(WRITE_DEADLINE_MS, 0, (redis) => redis.del(name))) !== undefined
+    const keyHash = hashOf(key)
+    const name = this.#headsName(keyHash)
+    return (
+      (await this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, 0, (redis) => redis.del(name))) !==
+      undefined
+    )
   }
 
   /** What is not what was stored: counted, and out of everyone's way. */
@@ -222,7 +229,7 @@ export class RedisTier implements SharedTier {
     // Head and body share one deadline; whoever comes later has one of his own.
     const leftMs = handle.deadlineAt - performance.now()
     const deadlineMs = leftMs > 0 ? leftMs : this.#options.deadlineMs
-    const bytes = await this.#reads.run(deadlineMs, 0, (redis) =>
+    const bytes = await this.#reads.run(tagOf(keyHash), deadlineMs, 0, (redis) =>
       ofItsType(redis.getrangeBuffer(name, first, end - 1), NOTHING),
     )
     if (bytes === undefined) return null
@@ -234,7 +241,7 @@ export class RedisTier implements SharedTier {
   }
 
   #headsName(keyHash: Buffer): string {
-    return `${this.#options.prefix}r${FORMAT}:{${keyHash.toString('base64url')}}`
+    return `${this.#options.prefix}r${FORMAT}:{${tagOf(keyHash)}}`
   }
 
   /** A body's name tells its bytes: a head never meets those of another version. */
@@ -259,4 +266,8 @@ export class RedisTier implements SharedTier {
     this.#options.reads.disconnect()
     this.#options.writes.disconnect()
   }
+}
+
+function tagOf(keyHash: Buffer): string {
+  return keyHash.toString('base64url')
 }
