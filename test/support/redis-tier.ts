@@ -21,6 +21,7 @@ export interface TierUnderTest {
 }
 
 export interface TierSketch extends Partial<RedisPlace> {
+  readonly prefix?: string
   readonly maxObjectBytes?: number
   readonly deadlineMs?: number
 }
@@ -37,14 +38,14 @@ export async function startTier(t: Test, sketch: TierSketch): Promise<TierUnderT
 }
 
 export function makeTier(t: Test, sketch: TierSketch): TierUnderTest {
-  const { maxObjectBytes = 1024 * 1024, deadlineMs = UNHURRIED_MS, ...place } = sketch
+  const { prefix = 'test:', maxObjectBytes = 1024 * 1024, deadlineMs = UNHURRIED_MS } = sketch
   const errors: Error[] = []
   const clock = { ms: NOW }
-  const connect = () => connectRedis({ ...NOWHERE, ...place }, (error) => errors.push(error))
+  const connect = () => connectRedis({ ...NOWHERE, ...sketch }, (error) => errors.push(error))
   const tier = new RedisTier({
     reads: connect(),
     writes: connect(),
-    prefix: 'test:',
+    prefix,
     maxObjectBytes,
     deadlineMs,
     now: () => clock.ms,

@@ -32,15 +32,19 @@ t.test('no flipped bit of a head with its body goes unnoticed', options, async (
   const { tier, redis, heads, slot } = await withStored(t, whole)
   const good = (await redis.hgetBuffer(heads, slot)) ?? Buffer.alloc(0)
   let unnoticed = 0
-  for (let at = 8; at < good.length; at++) {
+  let tried = 0
+  for (let at = 0; at < good.length; at++) {
+    // When the value was made: it orders variants of the same millisecond, no more.
+    if (at >= 8 && at < 16) continue
+    tried++
     const bad = Buffer.from(good)
     bad[at] ^= 1 << (at % 8)
     await redis.hset(heads, slot, bad)
     if ((await tier.lookUp('k')).length > 0) unnoticed++
     await tier.settled()
   }
-  t.equal(unnoticed, 0, `of ${good.length - 8} bytes`)
-  t.equal(tier.counts.corrupt, good.length - 8)
+  t.equal(unnoticed, 0, `of ${tried} bytes`)
+  t.equal(tier.counts.corrupt, tried)
   t.equal(tier.counts.errors, 0)
 })
 
@@ -62,7 +66,7 @@ t.test('a head of another version, or of another key, is a miss', options, async
   const { tier, redis, heads, slot } = await withStored(t, distinctBytes(300))
   const good = (await redis.hgetBuffer(heads, slot)) ?? Buffer.alloc(0)
   const later = Buffer.from(good)
-  later.writeUInt32BE(99, 8 + 4)
+  later.writeUInt32BE(99, 16 + 4)
   await redis.hset(heads, slot, later)
   t.same(await tier.lookUp('k'), [])
   await put(tier, { key: 'other' }, 'other')

@@ -1,25 +1,14 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DevelopmentAuthority } from '@larder/certs'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { temporaryFolder, waitFor } from '../support/larder-process.ts'
-import { freePort, RedisServer, startRedis, withoutRedis } from '../support/redis-server.ts'
+import { startCluster, startWatched } from '../support/redis-deployments.ts'
+import { freePort, startRedis, withoutRedis } from '../support/redis-server.ts'
 import { bodiesOf, bodyOf, distinctBytes, makeTier, put, startTier } from '../support/redis-tier.ts'
 
 const options = { skip: withoutRedis, timeout: 90_000 }
 const BACK_WITHIN_MS = 5_000
-
-async function startCluster(t: Test): Promise<RedisServer[]> {
-  const words = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000']
-  const relaxed = ['--cluster-require-full-coverage', 'no']
-  const servers = await Promise.all([1, 2, 3].map(() => startRedis(t, [...words, ...relaxed])))
-  const addresses = servers.map(({ port }) => `127.0.0.1:${port}`)
-  await servers[0].cli('--cluster', 'create', ...addresses, '--cluster-yes')
-  for (const server of servers) {
-    await waitFor(async () => (await server.cli('cluster', 'info')).includes('cluster_state:ok'))
-  }
-  return servers
-}
 
 t.test(
   'a cluster of three masters: every key on its node, long bodies beside their heads',
@@ -60,30 +49,11 @@ t.test('a cluster with one master gone: the keys of the others are found', optio
   t.ok(performance.now() - from < 2_000, 'and the lost ones cost next to nothing')
 })
 
-async function startSentinel(t: Test, master: RedisServer): Promise<RedisServer> {
-  const sentinel = new RedisServer(await freePort(), temporaryFolder(t), [])
-  const file = join(sentinel.folder, 'sentinel.conf')
-  const lines = [
-    `sentinel monitor hot 127.0.0.1 ${master.port} 1`,
-    'sentinel down-after-milliseconds hot 500',
-    'sentinel failover-timeout hot 2000',
-  ]
-  writeFileSync(file, `${lines.join('\n')}\n`)
-  t.teardown(() => sentinel.kill())
-  return sentinel.startSentinel(file)
-}
-
 t.test(
   'Sentinel: the master that it names, and the new one after a failover',
   options,
   async (t) => {
-    const quick = ['--repl-diskless-sync-delay', '0']
-    const master = await startRedis(t, quick)
-    const replica = await startRedis(t, [...quick, '--replicaof', '127.0.0.1', `${master.port}`])
-    const sentinel = await startSentinel(t, master)
-    await waitFor(async () => (await replica.cli('info')).includes('master_link_status:up'))
-    const known = () => sentinel.cli('sentinel', 'replicas', 'hot')
-    await waitFor(async () => (await known()).includes(`${replica.port}`), 30_000)
+    const { master, replica, sentinel } = await startWatched(t)
     const { tier } = await startTier(t, { sentinels: [sentinel.url], sentinelName: 'hot' })
     await put(tier, {}, 'hello')
     t.same(await bodiesOf(tier), ['hello'])

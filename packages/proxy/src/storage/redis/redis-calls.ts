@@ -41,9 +41,14 @@ export class RedisCalls {
 
   /** False while calls are not made. */
   get up(): boolean {
-    if (this.client.status !== 'ready') return false
+    if (!this.connected) return false
     if (this.#breakers.size === 0) return true
     return [...this.#breakers.values()].some((breaker) => !breaker.open)
+  }
+
+  /** False while there is nobody to call. */
+  get connected(): boolean {
+    return this.client.status === 'ready'
   }
 
   /** Calls whose answer is still owed. */
@@ -68,7 +73,7 @@ export class RedisCalls {
     command: (client: RedisClient) => Promise<T>,
   ): Promise<T | undefined> {
     const breaker = this.#breakerOf(tag)
-    if (this.client.status !== 'ready' || !this.hasRoomFor(bytes) || !breaker.allows()) {
+    if (!this.connected || !this.hasRoomFor(bytes) || !breaker.allows()) {
       this.#counts.skipped++
       return undefined
     }

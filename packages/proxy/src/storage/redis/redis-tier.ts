@@ -8,15 +8,18 @@ import { ofItsType, RedisCalls, type RedisCounts } from './redis-calls.ts'
 import type { RedisClient } from './redis-client.ts'
 import { RedisHandle } from './redis-handle.ts'
 import { RedisInsertion } from './redis-insertion.ts'
+import { RedisNames, tagOf } from './redis-names.ts'
 import {
-  bodyVersion,
+  beginningOf,
+  compareValues,
   decodeValue,
   encodeValue,
   headOf,
   isSound,
   MAX_INLINE_BYTES,
+  stampOf,
 } from './redis-value.ts'
-import { STORE_HEAD } from './scripts.ts'
+import { REMOVE_HEAD, STORE_HEAD } from './scripts.ts'
 import { WriteQueue } from './write-queue.ts'
 
 export interface RedisTierOptions {
@@ -33,8 +36,6 @@ export interface RedisTierOptions {
   now(): number
 }
 
-/** Of values: another format has other names, so that two versions of the proxy do not take each other's away. */
-const FORMAT = 1
 /** Nobody waits for a write. */
 const WRITE_DEADLINE_MS = 1_000
 const READ_LIMITS = { maxCalls: 512, maxBytes: Number.POSITIVE_INFINITY }
@@ -58,11 +59,14 @@ export class RedisTier implements SharedTier {
   readonly #options: RedisTierOptions
   readonly #reads: RedisCalls
   readonly #writes: RedisCalls
+  readonly #names: RedisNames
+  #closed = false
   readonly #queue = new WriteQueue()
   readonly #owed = new OwedRemovals((key) => this.#removeHeads(key))
 
   constructor(options: RedisTierOptions) {
     this.#options = options
+    this.#names = new RedisNames(options.prefix)
     this.#reads = new RedisCalls(options.reads, this.counts, READ_LIMITS)
     this.#writes = new RedisCalls(options.writes, this.counts, WRITE_LIMITS)
   }
@@ -83,11 +87,11 @@ export class RedisTier implements SharedTier {
   }
 
   async lookUp(key: string): Promise<readonly StoredHandle[]> {
-    if (this.#owed.has(key)) return []
+    if (this.#closed || this.#owed.has(key)) return []
     const { deadlineMs } = this.#options
     const deadlineAt = performance.now() + deadlineMs
     const keyHash = hashOf(key)
-    const name = this.#headsName(keyHash)
+    const name = this.#names.heads(keyHash)
     const found = await this.#reads.run(tagOf(keyHash), deadlineMs, 0, (redis) =>
       ofItsType(redis.hgetallBuffer(name), 'not a hash'),
     )
@@ -100,19 +104,20 @@ export class RedisTier implements SharedTier {
     const handles: RedisHandle[] = []
     for (const [slot, bytes] of Object.entries(found)) {
       const value = decodeValue(bytes, key, keyHash)
-      if (value === null) this.#drop(key, slot)
+      if (value === null) this.#drop(key, slot, beginningOf(bytes))
       // What this worker would not have stored it does not want either.
       else if (value.bodyLength <= this.#options.maxObjectBytes) {
         handles.push(new RedisHandle(keyHash, value, deadlineAt, this.#fetchBody))
       }
     }
-    return handles.sort((a, b) => b.metadata.responseAt - a.metadata.responseAt)
+    return handles.sort((a, b) => compareValues(a.value, b.value))
   }
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
     const { maxObjectBytes } = this.#options
     if ((expectedBytes ?? 0) > maxObjectBytes) return null
-    if (!this.#writes.hasRoomFor(expectedBytes ?? 0)) return null
+    if (this.#closed || !this.#writes.connected || !this.#writes.hasRoomFor(expectedBytes ?? 0))
+      return null
     if (this.#usefulMs(metadata) < MIN_USEFUL_MS) return null
     const own = { ...metadata, fields: metadata.fields.clone() }
     return new RedisInsertion(own, expectedBytes, maxObjectBytes, (stored, body) => {
@@ -127,13 +132,18 @@ export class RedisTier implements SharedTier {
     return Math.ceil(freshUntilAt - this.#options.now() + Math.max(stale, validatable))
   }
 
-  async #store(metadata: StoredMetadata, body: Buffer): Promise<void> {
+  /** Nothing newer than `newestAt` is replaced. */
+  async #store(
+    metadata: StoredMetadata,
+    body: Buffer,
+    newestAt = metadata.responseAt,
+  ): Promise<void> {
     const keyHash = hashOf(metadata.key)
     const expiryMs = this.#usefulMs(metadata)
     if (this.#owed.has(metadata.key) || expiryMs < MIN_USEFUL_MS) return
     // The body before the head that refers to it: nobody finds a head without its body.
     if (body.length > MAX_INLINE_BYTES) {
-      const name = this.#bodyName(keyHash, metadata, blockChecksums(body), body.length)
+      const name = this.#names.body(keyHash, metadata, blockChecksums(body), body.length)
       const stored = await this.#writes.run(
         tagOf(keyHash),
         WRITE_DEADLINE_MS,
@@ -143,19 +153,21 @@ export class RedisTier implements SharedTier {
       if (stored === undefined) return
     }
     const value = encodeValue(keyHash, metadata, body)
-    await this.#storeHead(keyHash, metadata, value, [this.#headsName(keyHash)])
+    await this.#storeHead(metadata, value, newestAt, [this.#names.heads(keyHash)])
   }
 
   #storeHead(
-    keyHash: Buffer,
     metadata: StoredMetadata,
     value: Buffer,
+    newestAt: number,
     names: readonly string[],
   ): Promise<unknown> {
     const slot = String(slotOf(metadata))
     const expiryMs = String(this.#usefulMs(metadata))
-    return this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, value.length, (redis) =>
-      redis.eval(STORE_HEAD, names.length, ...names, slot, value, expiryMs, String(MAX_VARIANTS)),
+    const words = [slot, value, expiryMs, String(MAX_VARIANTS), stampOf(newestAt)]
+    const tag = tagOf(hashOf(metadata.key))
+    return this.#writes.run(tag, WRITE_DEADLINE_MS, value.length, (redis) =>
+      redis.eval(STORE_HEAD, names.length, ...names, ...words),
     )
   }
 
@@ -168,30 +180,33 @@ export class RedisTier implements SharedTier {
   async #freshen(stored: RedisHandle, metadata: StoredMetadata): Promise<void> {
     if (this.#owed.has(metadata.key)) return
     const { keyHash, value } = stored
+    const newestAt = Math.max(stored.metadata.responseAt, metadata.responseAt)
     const sameSlot = slotOf(metadata) === slotOf(stored.metadata)
     if (value.inline !== null || !sameSlot) {
       const body = await stored.whole()
-      if (body !== null) await this.#store(metadata, body)
+      if (body !== null) await this.#store(metadata, body, newestAt)
       return
     }
     // A long body stays where it is, and lives as long as its new head.
     const head = headOf(keyHash, metadata, value.checksums, value.bodyLength)
-    await this.#storeHead(keyHash, metadata, head, [
-      this.#headsName(keyHash),
-      this.#bodyName(keyHash, metadata, value.checksums, value.bodyLength),
+    await this.#storeHead(metadata, head, newestAt, [
+      this.#names.heads(keyHash),
+      this.#names.body(keyHash, metadata, value.checksums, value.bodyLength),
     ])
   }
 
-  remove({ metadata }: StoredHandle): Promise<void> {
-    return this.#removeSlot(metadata.key, String(slotOf(metadata)))
+  remove(stored: StoredHandle): Promise<void> {
+    if (!(stored instanceof RedisHandle)) return Promise.resolve()
+    const { metadata, value } = stored
+    return this.#removeHead(metadata.key, String(slotOf(metadata)), value.beginning)
   }
 
-  #removeSlot(key: string, slot: string): Promise<void> {
+  #removeHead(key: string, slot: string, beginning: Buffer): Promise<void> {
     const keyHash = hashOf(key)
-    const name = this.#headsName(keyHash)
+    const name = this.#names.heads(keyHash)
     return this.#queue.run(key, async () => {
       const removed = await this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, 0, (redis) =>
-        redis.hdel(name, slot),
+        redis.eval(REMOVE_HEAD, 1, name, slot, beginning),
       )
       if (removed === undefined) this.#owed.add(key)
     })
@@ -206,7 +221,7 @@ export class RedisTier implements SharedTier {
 
   async #removeHeads(key: string): Promise<boolean> {
     const keyHash = hashOf(key)
-    const name = this.#headsName(keyHash)
+    const name = this.#names.heads(keyHash)
     return (
       (await this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, 0, (redis) => redis.del(name))) !==
       undefined
@@ -214,9 +229,9 @@ export class RedisTier implements SharedTier {
   }
 
   /** What is not what was stored: counted, and out of everyone's way. */
-  #drop(key: string, slot: string): void {
+  #drop(key: string, slot: string, beginning: Buffer): void {
     this.counts.corrupt++
-    void this.#removeSlot(key, slot)
+    void this.#removeHead(key, slot, beginning)
   }
 
   readonly #fetchBody = async (
@@ -225,7 +240,7 @@ export class RedisTier implements SharedTier {
     end: number,
   ): Promise<Buffer | null> => {
     const { keyHash, metadata, value } = handle
-    const name = this.#bodyName(keyHash, metadata, value.checksums, value.bodyLength)
+    const name = this.#names.body(keyHash, metadata, value.checksums, value.bodyLength)
     // Head and body share one deadline; whoever comes later has one of his own.
     const leftMs = handle.deadlineAt - performance.now()
     const deadlineMs = leftMs > 0 ? leftMs : this.#options.deadlineMs
@@ -236,23 +251,8 @@ export class RedisTier implements SharedTier {
     if (bytes.length === end - first && isSound(bytes, value.checksums, first / BLOCK_BYTES)) {
       return bytes
     }
-    this.#drop(metadata.key, String(slotOf(metadata)))
+    this.#drop(metadata.key, String(slotOf(metadata)), value.beginning)
     return null
-  }
-
-  #headsName(keyHash: Buffer): string {
-    return `${this.#options.prefix}r${FORMAT}:{${tagOf(keyHash)}}`
-  }
-
-  /** A body's name tells its bytes: a head never meets those of another version. */
-  #bodyName(
-    keyHash: Buffer,
-    metadata: StoredMetadata,
-    checksums: readonly number[],
-    bodyLength: number,
-  ): string {
-    const version = bodyVersion(checksums, bodyLength)
-    return `${this.#headsName(keyHash)}:${slotOf(metadata)}:${version}`
   }
 
   /** Resolves when what has been committed so far has been written, or has failed. */
@@ -261,13 +261,10 @@ export class RedisTier implements SharedTier {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await this.settled()
     this.#owed.close()
     this.#options.reads.disconnect()
     this.#options.writes.disconnect()
   }
-}
-
-function tagOf(keyHash: Buffer): string {
-  return keyHash.toString('base64url')
 }
