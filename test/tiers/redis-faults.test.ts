@@ -46,6 +46,14 @@ async function slowestMiss(t: Test, tier: RedisTier, times: number): Promise<num
   return slowestMs
 }
 
+/** With a deadline of 25 ms a busy machine makes a miss now and then. */
+function finds(tier: RedisTier, body: string, key = 'k'): Promise<void> {
+  return waitFor(
+    async () => (await bodiesOf(tier, key).catch(() => []))[0] === body,
+    BACK_WITHIN_MS,
+  )
+}
+
 async function isUsedAgain(t: Test, tier: RedisTier, key = 'k'): Promise<void> {
   const from = performance.now()
   await waitFor(async () => (await tier.lookUp(key)).length > 0, BACK_WITHIN_MS)
@@ -83,6 +91,15 @@ t.test(
   },
 )
 
+t.test('Redis frozen: one key stored again and again does not pile up', options, async (t) => {
+  const { server, tier } = await stage(t)
+  server.pause()
+  const body = distinctBytes(1_000_000)
+  for (let i = 0; i < 100; i++) void put(tier, { key: 'same' }, body)
+  t.ok(tier.pendingBytes <= 8 * 1024 * 1024, `${tier.pendingBytes} bytes wait`)
+  await waitFor(() => tier.pendingBytes === 0)
+})
+
 t.test('a body is read within the deadline of its look-up', options, async (t) => {
   const { server, tier } = await stage(t)
   const from = performance.now()
@@ -102,7 +119,7 @@ t.test('Redis killed: misses at once, and used again when it is back', options, 
   await server.start()
   await waitFor(() => tier.up && tier.writable, BACK_WITHIN_MS)
   await put(tier, {}, 'hello')
-  t.same(await bodiesOf(tier), ['hello'])
+  await finds(tier, 'hello')
   await waitFor(() => tier.underWay === 0)
 })
 
@@ -115,7 +132,7 @@ t.test('Redis that is not there at the start is used when it comes', options, as
   await server.start()
   await waitFor(() => tier.up && tier.writable, BACK_WITHIN_MS)
   await put(tier, {}, 'hello')
-  t.same(await bodiesOf(tier), ['hello'])
+  await finds(tier, 'hello')
 })
 
 t.test('Redis restarted again and again under load: nothing rejects', options, async (t) => {
@@ -152,7 +169,7 @@ t.test(
     await server.cli('config', 'set', 'maxmemory', '1')
     for (let i = 0; i < 10; i++) await put(tier, { key: `more${i}` }, 'more')
     t.ok(tier.counts.errors >= 3 && tier.counts.errors < 10, `${tier.counts.errors} were refused`)
-    t.same(await bodiesOf(tier), ['hello'], 'look-ups go on')
+    await finds(tier, 'hello')
     await server.cli('config', 'set', 'maxmemory', '0')
     await waitFor(async () => {
       await put(tier, { key: 'after' }, 'after')
@@ -171,7 +188,7 @@ t.test('a replica (READONLY): what it has is used, nothing is stored', options, 
   await isUsedAgain(t, tier, 'there')
   await put(tier, { key: 'here' }, 'here')
   t.ok(tier.counts.errors >= 1, 'refused and counted')
-  t.same(await bodiesOf(tier, 'there'), ['there'])
+  await finds(tier, 'there', 'there')
   await server.cli('replicaof', 'no', 'one')
   await waitFor(async () => {
     await put(tier, { key: 'here' }, 'here')
@@ -265,5 +282,5 @@ t.test('what was removed while Redis was away is never found again', options, as
     await put(tier, {}, 'new')
     return (await tier.lookUp('k')).length > 0
   }, BACK_WITHIN_MS)
-  t.same(await bodiesOf(tier), ['new'])
+  await finds(tier, 'new')
 })

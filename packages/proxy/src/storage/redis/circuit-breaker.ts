@@ -1,4 +1,4 @@
-/** Failures in a row that open the circuit. */
+/** Failures one after the other that open the circuit. */
 const FAILURES_UNTIL_OPEN = 3
 const FIRST_OPEN_MS = 250
 /** With jitter this stays below 4 s: a server that is back is used again within 5 s. */
@@ -12,6 +12,7 @@ export class CircuitBreaker {
   readonly #now: () => number
   #state: 'closed' | 'open' | 'half-open' = 'closed'
   #failures = 0
+  #failedAt = Number.NEGATIVE_INFINITY
   #openUntil = 0
   #openMs = FIRST_OPEN_MS
 
@@ -23,6 +24,11 @@ export class CircuitBreaker {
   /** True while the last answers were failures. */
   get open(): boolean {
     return this.#state !== 'closed'
+  }
+
+  /** For `failed`: the instant at which a call begins. */
+  now(): number {
+    return this.#now()
   }
 
   /** True when a call may be made now. While the circuit is half open that is one caller's privilege. */
@@ -41,12 +47,13 @@ export class CircuitBreaker {
     this.#openMs = FIRST_OPEN_MS
   }
 
-  failed(): void {
-    // What was under way when the circuit opened tells nothing new: one stall is one stall, with a hundred calls too.
-    if (this.#state === 'open') return
+  failed(startedAt: number): void {
+    // What was under way at the last failure tells nothing new: one stall is one stall, with a hundred calls too.
+    if (this.#state === 'open' || startedAt < this.#failedAt) return
+    this.#failedAt = this.#now()
     if (this.#state === 'closed' && ++this.#failures < FAILURES_UNTIL_OPEN) return
     this.#state = 'open'
-    this.#openUntil = this.#now() + this.#openMs * (0.75 + Math.random() / 2)
+    this.#openUntil = this.#failedAt + this.#openMs * (0.75 + Math.random() / 2)
     this.#openMs = Math.min(this.#openMs * 2, MAX_OPEN_MS)
   }
 }

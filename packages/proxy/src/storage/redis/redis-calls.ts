@@ -77,6 +77,7 @@ export class RedisCalls {
       this.#counts.skipped++
       return undefined
     }
+    const startedAt = breaker.now()
     const late = deadline(deadlineMs)
     try {
       const result = await Promise.race([this.#track(command, bytes), late.passed])
@@ -85,10 +86,10 @@ export class RedisCalls {
         return result
       }
       this.#counts.timeouts++
-      breaker.failed()
+      breaker.failed(startedAt)
     } catch {
       this.#counts.errors++
-      breaker.failed()
+      breaker.failed(startedAt)
     } finally {
       late.cancel()
     }

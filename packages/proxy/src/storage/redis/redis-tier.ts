@@ -61,7 +61,7 @@ export class RedisTier implements SharedTier {
   readonly #writes: RedisCalls
   readonly #names: RedisNames
   #closed = false
-  readonly #queue = new WriteQueue()
+  readonly #queue = new WriteQueue(WRITE_LIMITS.maxBytes)
   readonly #owed = new OwedRemovals((key) => this.#removeHeads(key))
 
   constructor(options: RedisTierOptions) {
@@ -84,6 +84,11 @@ export class RedisTier implements SharedTier {
   /** Calls whose answer is owed. */
   get underWay(): number {
     return this.#reads.underWay + this.#writes.underWay
+  }
+
+  /** Of bodies on their way to Redis. */
+  get pendingBytes(): number {
+    return this.#queue.bytes
   }
 
   async lookUp(key: string): Promise<readonly StoredHandle[]> {
@@ -116,12 +121,14 @@ export class RedisTier implements SharedTier {
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
     const { maxObjectBytes } = this.#options
     if ((expectedBytes ?? 0) > maxObjectBytes) return null
-    if (this.#closed || !this.#writes.connected || !this.#writes.hasRoomFor(expectedBytes ?? 0))
+    if (this.#closed || !this.#writes.connected || !this.#queue.hasRoomFor(expectedBytes ?? 0))
       return null
     if (this.#usefulMs(metadata) < MIN_USEFUL_MS) return null
     const own = { ...metadata, fields: metadata.fields.clone() }
     return new RedisInsertion(own, expectedBytes, maxObjectBytes, (stored, body) => {
-      void this.#queue.run(stored.key, () => this.#store(stored, body))
+      // Asked again: others have come while this one was gathered.
+      if (!this.#queue.hasRoomFor(body.length)) this.counts.skipped++
+      else void this.#queue.run(stored.key, body.length, () => this.#store(stored, body))
     })
   }
 
@@ -174,7 +181,7 @@ export class RedisTier implements SharedTier {
   freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void> {
     if (!(stored instanceof RedisHandle)) return Promise.resolve()
     if (this.#usefulMs(metadata) < MIN_USEFUL_MS) return this.remove(stored)
-    return this.#queue.run(metadata.key, () => this.#freshen(stored, metadata))
+    return this.#queue.run(metadata.key, 0, () => this.#freshen(stored, metadata))
   }
 
   async #freshen(stored: RedisHandle, metadata: StoredMetadata): Promise<void> {
@@ -204,7 +211,7 @@ export class RedisTier implements SharedTier {
   #removeHead(key: string, slot: string, beginning: Buffer): Promise<void> {
     const keyHash = hashOf(key)
     const name = this.#names.heads(keyHash)
-    return this.#queue.run(key, async () => {
+    return this.#queue.run(key, 0, async () => {
       const removed = await this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, 0, (redis) =>
         redis.eval(REMOVE_HEAD, 1, name, slot, beginning),
       )
@@ -213,7 +220,7 @@ export class RedisTier implements SharedTier {
   }
 
   removeKey(key: string): Promise<void> {
-    return this.#queue.run(key, async () => {
+    return this.#queue.run(key, 0, async () => {
       if (await this.#removeHeads(key)) this.#owed.settle(key)
       else this.#owed.add(key)
     })
