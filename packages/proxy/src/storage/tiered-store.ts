@@ -1,3 +1,4 @@
+import { sameVariant } from '../caching/vary.ts'
 import type { SharedTier, StoredHandle } from './shared-tier.ts'
 import type { Insertion } from './storage-tier.ts'
 import type { StoredMetadata } from './stored-response.ts'
@@ -44,11 +45,29 @@ export class TieredStore implements SharedTier {
   }
 
   async freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void> {
-    if (stored instanceof TierHandle) await stored.tier.freshen(stored.inner, metadata)
+    await this.#onCopies(stored, (tier, copy) => tier.freshen(copy, metadata))
   }
 
   async remove(stored: StoredHandle): Promise<void> {
-    if (stored instanceof TierHandle) await stored.tier.remove(stored.inner)
+    await this.#onCopies(stored, (tier, copy) => tier.remove(copy))
+  }
+
+  /** In every tier that has it: what stays behind in a farther one would come back once the nearer has none. */
+  async #onCopies(
+    stored: StoredHandle,
+    change: (tier: SharedTier, copy: StoredHandle) => Promise<void>,
+  ): Promise<void> {
+    if (!(stored instanceof TierHandle)) return
+    const { metadata } = stored
+    await Promise.all(
+      this.#tiers.map(async (tier) => {
+        if (tier === stored.tier) return change(tier, stored.inner)
+        const copies = (await tier.lookUp(metadata.key)).filter((copy) =>
+          isSameResponse(copy.metadata, metadata),
+        )
+        await Promise.all(copies.map((copy) => change(tier, copy)))
+      }),
+    )
   }
 
   async removeKey(key: string): Promise<void> {
@@ -58,6 +77,16 @@ export class TieredStore implements SharedTier {
   async close(): Promise<void> {
     await Promise.all(this.#tiers.map((tier) => tier.close()))
   }
+}
+
+/** Not a newer one of the same variant. */
+function isSameResponse(copy: StoredMetadata, metadata: StoredMetadata): boolean {
+  return (
+    copy.keyExtra === metadata.keyExtra &&
+    copy.responseAt <= metadata.responseAt &&
+    sameVariant(copy.variant, metadata.variant) &&
+    (copy.part === undefined) === (metadata.part === undefined)
+  )
 }
 
 class TierHandle implements StoredHandle {

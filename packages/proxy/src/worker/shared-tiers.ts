@@ -27,7 +27,10 @@ export class SharedTiers {
 
   constructor({ config, logger, now }: SharedTiersOptions) {
     this.#disk = config.disk === undefined ? null : this.#openDisk(config.disk, logger)
-    this.#redis = config.redis === undefined ? null : openRedis(config.redis, logger, now)
+    this.#redis =
+      config.redis === undefined
+        ? null
+        : openRedis(config.redis, config.memory.maxObjectBytes, logger, now)
     // Disk first: the machine's own copy is nearer than the PoP's (docs/decisions/tier-order.md).
     const tiers = [this.#disk, this.#redis].filter(
       (tier): tier is DiskTier | RedisTier => tier !== null,
@@ -82,23 +85,30 @@ export class SharedTiers {
 
 function openRedis(
   redis: NonNullable<Config['redis']>,
+  maxMemoryObjectBytes: number,
   logger: Logger,
   now: () => number,
 ): RedisTier {
   let told = ''
-  const client = connectRedis(redis, (error) => {
-    // One line per kind of trouble, not one per attempt.
-    if (error.message !== told) logger.warn({ err: error }, 'Redis cannot be used')
-    told = error.message
-  })
-  client.on('ready', () => {
-    if (told !== '') logger.info('Redis is back')
-    told = ''
-  })
+  const connect = () => {
+    const client = connectRedis(redis, ({ message }) => {
+      // One line per kind of trouble, not one per attempt; and no more of the error than its message, because the
+      // command that it carries may be the one with the password.
+      if (message !== told) logger.warn({ reason: message }, 'Redis cannot be used')
+      told = message
+    })
+    client.on('ready', () => {
+      if (told !== '') logger.info('Redis is back')
+      told = ''
+    })
+    return client
+  }
   return new RedisTier({
-    client,
+    reads: connect(),
+    writes: connect(),
     prefix: redis.prefix,
-    maxObjectBytes: redis.maxObjectBytes,
+    // What is found is brought into memory before it is used.
+    maxObjectBytes: Math.min(redis.maxObjectBytes, maxMemoryObjectBytes),
     deadlineMs: redis.deadlineMs,
     now,
   })

@@ -14,52 +14,77 @@ export interface RedisPlace {
   readonly caPem: string | undefined
 }
 
+/** A connection that owes an answer and brings nothing for so long is given up, with all that waits on it. */
+const HUNG_AFTER_MS = 1_000
+const CONNECT_TIMEOUT_MS = 2_000
+
 /**
- * The connection for the request path: a command is sent now or fails now. Nothing queues while Redis is away, nothing is
- * sent twice; reconnecting goes on behind, with jitter.
+ * A connection for the request path: a command is sent now or fails now. Nothing queues while Redis is away, nothing is
+ * sent twice; reconnecting goes on behind, with jitter, so that Redis is used again within 5 s of being back.
  */
-export function connectRedis(config: RedisPlace, onError: (error: Error) => void): RedisClient {
-  const client = makeClient(config)
+export function connectRedis(place: RedisPlace, onError: (error: Error) => void): RedisClient {
+  const client = makeClient(place)
   // ioredis tells every failed attempt; without a listener the first would end the process.
   client.on('error', onError)
   return client
 }
 
-function makeClient(config: RedisPlace): RedisClient {
+function makeClient(place: RedisPlace): RedisClient {
   const common: RedisOptions = {
     enableOfflineQueue: false,
     enableAutoPipelining: true,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    connectTimeout: 2_000,
-    lazyConnect: false,
-    retryStrategy: (attempt) =>
-      Math.min(100 * 2 ** Math.min(attempt, 6), 4_000) * (0.5 + Math.random() / 2),
-    ...(config.username === undefined ? {} : { username: config.username }),
-    ...(config.password === undefined ? {} : { password: config.password }),
-    ...tlsOptions(config),
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    socketTimeout: HUNG_AFTER_MS,
+    disconnectTimeout: HUNG_AFTER_MS,
+    // While Redis reads its database from disk.
+    maxLoadingRetryTime: 1_000,
+    retryStrategy: reconnectDelayMs,
+    // A master that has become a replica: its address may lead to the new one by now.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    ...(place.username === undefined ? {} : { username: place.username }),
+    ...(place.password === undefined ? {} : { password: place.password }),
   }
-  if (config.cluster.length > 0) {
-    return new Cluster([...config.cluster], {
+  const tls = place.caPem === undefined ? {} : { ca: place.caPem }
+  if (place.cluster.length > 0) {
+    return new Cluster([...place.cluster], {
       enableOfflineQueue: false,
       enableAutoPipelining: true,
-      clusterRetryStrategy: common.retryStrategy as (times: number) => number,
-      slotsRefreshTimeout: 2_000,
-      redisOptions: common,
+      clusterRetryStrategy: reconnectDelayMs,
+      slotsRefreshTimeout: HUNG_AFTER_MS,
+      maxRedirections: 3,
+      redisOptions: isSecure(place.cluster) ? { ...common, tls } : common,
     })
   }
-  if (config.sentinels.length > 0) {
-    const sentinels = config.sentinels.map((url) => {
-      const { hostname, port } = new URL(url)
-      return { host: hostname, port: port === '' ? 26_379 : Number(port) }
+  if (place.sentinels.length > 0) {
+    return new Redis({
+      ...common,
+      sentinels: place.sentinels.map(sentinelAddress),
+      name: place.sentinelName ?? 'mymaster',
+      sentinelRetryStrategy: reconnectDelayMs,
+      sentinelCommandTimeout: HUNG_AFTER_MS,
+      // Sentinels and servers are of one mind about TLS.
+      ...(isSecure(place.sentinels)
+        ? { tls, sentinelTLS: tls, enableTLSForSentinelMode: true }
+        : {}),
     })
-    return new Redis({ ...common, sentinels, name: config.sentinelName ?? 'mymaster' })
   }
-  return new Redis(config.url ?? 'redis://127.0.0.1:6379', common)
+  const url = place.url ?? 'redis://127.0.0.1:6379'
+  return new Redis(url, isSecure([url]) ? { ...common, tls } : common)
 }
 
-function tlsOptions(config: RedisPlace): RedisOptions {
-  const urls = [config.url ?? '', ...config.cluster]
-  if (!urls.some((url) => url.startsWith('rediss:'))) return {}
-  return { tls: config.caPem === undefined ? {} : { ca: config.caPem } }
+function reconnectDelayMs(attempt: number): number {
+  return Math.min(50 * 2 ** Math.min(attempt, 6), 2_000) * (0.5 + Math.random() / 2)
+}
+
+function sentinelAddress(url: string): { host: string; port: number } {
+  const { hostname, port } = new URL(url)
+  // An address of IPv6 has brackets in a URL, and nowhere else.
+  const host = hostname.replace(/^\[|\]$/g, '')
+  return { host, port: port === '' ? 26_379 : Number(port) }
+}
+
+function isSecure(urls: readonly string[]): boolean {
+  return urls.some((url) => url.startsWith('rediss:'))
 }

@@ -1,45 +1,52 @@
-import { crc32 } from 'node:zlib'
 import { hashOf } from '../content-hash.ts'
-import {
-  BLOCK_BYTES,
-  blockChecksums,
-  decodeHead,
-  encodeHead,
-  headLength,
-  slotOf,
-} from '../record.ts'
-import type { BodyRead, SharedTier, StoredHandle } from '../shared-tier.ts'
+import { BLOCK_BYTES, blockChecksums, slotOf } from '../record.ts'
+import type { SharedTier, StoredHandle } from '../shared-tier.ts'
 import type { Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
-import { CircuitBreaker } from './circuit-breaker.ts'
+import { OwedRemovals } from './owed-removals.ts'
+import { ofItsType, RedisCalls, type RedisCounts } from './redis-calls.ts'
 import type { RedisClient } from './redis-client.ts'
+import { RedisHandle } from './redis-handle.ts'
+import { RedisInsertion } from './redis-insertion.ts'
+import { RedisNames, tagOf } from './redis-names.ts'
+import {
+  beginningOf,
+  compareValues,
+  decodeValue,
+  encodeValue,
+  headOf,
+  isSound,
+  MAX_INLINE_BYTES,
+  stampOf,
+} from './redis-value.ts'
+import { REMOVE_HEAD, STORE_HEAD } from './scripts.ts'
+import { WriteQueue } from './write-queue.ts'
 
 export interface RedisTierOptions {
-  readonly client: RedisClient
+  /** For what requests wait for; it carries nothing large towards Redis. */
+  readonly reads: RedisClient
+  /** For what happens behind their backs: a body on its way never stands in front of a look-up. */
+  readonly writes: RedisClient
   /** In front of every key. */
   readonly prefix: string
   readonly maxObjectBytes: number
-  /** No call is waited for longer. */
+  /** No request waits longer for a look-up, the reading of its body included. */
   readonly deadlineMs: number
+  /** Epoch ms. */
   now(): number
 }
 
-/** What went wrong, by kind; each was a miss. */
-export interface RedisCounts {
-  timeouts: number
-  errors: number
-  /** Calls not made because the circuit was open. */
-  skipped: number
-  /** Values that were not what was stored. */
-  corrupt: number
-}
-
-/** A body up to this long travels with its head: one round trip. */
-const MAX_INLINE_BYTES = 16 * 1024
-/** Writes under way; beyond it hot responses wait for their next chance. */
-const MAX_WRITES = 64
+/** Nobody waits for a write. */
+const WRITE_DEADLINE_MS = 1_000
+const READ_LIMITS = { maxCalls: 512, maxBytes: Number.POSITIVE_INFINITY }
+/** Beyond it hot responses wait for their next chance. */
+const WRITE_LIMITS = { maxCalls: 64, maxBytes: 8 * 1024 * 1024 }
+/** Of one key; the one that is too many starts the key anew. */
+const MAX_VARIANTS = 64
 /** A response that can be validated is of some use this long after it went stale. */
 const VALIDATABLE_MS = 3_600_000
+const MIN_USEFUL_MS = 1_000
+const NOTHING = Buffer.alloc(0)
 
 /**
  * The hot tier of a PoP: per key one hash of heads (a field per variant), and a string per body that is too long to
@@ -50,54 +57,79 @@ export class RedisTier implements SharedTier {
   readonly takesEverything = false
   readonly counts: RedisCounts = { timeouts: 0, errors: 0, skipped: 0, corrupt: 0 }
   readonly #options: RedisTierOptions
-  readonly #breaker = new CircuitBreaker()
-  #writes = 0
+  readonly #reads: RedisCalls
+  readonly #writes: RedisCalls
+  readonly #names: RedisNames
+  #closed = false
+  readonly #queue = new WriteQueue(WRITE_LIMITS.maxBytes)
+  readonly #owed = new OwedRemovals((key) => this.#removeHeads(key))
 
   constructor(options: RedisTierOptions) {
     this.#options = options
+    this.#names = new RedisNames(options.prefix)
+    this.#reads = new RedisCalls(options.reads, this.counts, READ_LIMITS)
+    this.#writes = new RedisCalls(options.writes, this.counts, WRITE_LIMITS)
   }
 
-  /** False while calls are not made because the last ones failed. */
+  /** False while look-ups are not made. */
   get up(): boolean {
-    return !this.#breaker.open
+    return this.#reads.up
+  }
+
+  /** False while nothing is stored. */
+  get writable(): boolean {
+    return this.#writes.up
+  }
+
+  /** Calls whose answer is owed. */
+  get underWay(): number {
+    return this.#reads.underWay + this.#writes.underWay
+  }
+
+  /** Of bodies on their way to Redis. */
+  get pendingBytes(): number {
+    return this.#queue.bytes
   }
 
   async lookUp(key: string): Promise<readonly StoredHandle[]> {
+    if (this.#closed || this.#owed.has(key)) return []
+    const { deadlineMs } = this.#options
+    const deadlineAt = performance.now() + deadlineMs
     const keyHash = hashOf(key)
-    const { client } = this.#options
-    const found = await this.#call(() => client.hgetallBuffer(this.#headsName(keyHash)))
-    if (found === null) return []
-    const handles: StoredHandle[] = []
-    for (const value of Object.values(found)) {
-      const handle = this.#decode(key, keyHash, value)
-      if (handle === null) this.counts.corrupt++
-      else handles.push(handle)
+    const name = this.#names.heads(keyHash)
+    const found = await this.#reads.run(tagOf(keyHash), deadlineMs, 0, (redis) =>
+      ofItsType(redis.hgetallBuffer(name), 'not a hash'),
+    )
+    if (found === undefined || this.#owed.has(key)) return []
+    if (found === 'not a hash') {
+      this.counts.corrupt++
+      void this.removeKey(key)
+      return []
     }
-    return handles.sort((a, b) => b.metadata.responseAt - a.metadata.responseAt)
-  }
-
-  #decode(key: string, keyHash: Buffer, value: unknown): RedisHandle | null {
-    if (!Buffer.isBuffer(value)) return null
-    const headBytes = headLength(value)
-    if (headBytes === undefined || headBytes > value.length) return null
-    const head = decodeHead(value.subarray(0, headBytes), keyHash)
-    if (head === null || head.metadata.key !== key) return null
-    const rest = value.subarray(headBytes)
-    // Four bytes of length, then the body when it is short.
-    if (rest.length < 4) return null
-    const bodyLength = rest.readUInt32BE(0)
-    const inline = rest.length - 4 === bodyLength && bodyLength <= MAX_INLINE_BYTES
-    if (!inline && rest.length !== 4) return null
-    const body = inline ? rest.subarray(4) : null
-    return new RedisHandle(this, keyHash, head.metadata, head.blockChecksums, bodyLength, body)
+    const handles: RedisHandle[] = []
+    for (const [slot, bytes] of Object.entries(found)) {
+      const value = decodeValue(bytes, key, keyHash)
+      if (value === null) this.#drop(key, slot, beginningOf(bytes))
+      // What this worker would not have stored it does not want either.
+      else if (value.bodyLength <= this.#options.maxObjectBytes) {
+        handles.push(new RedisHandle(keyHash, value, deadlineAt, this.#fetchBody))
+      }
+    }
+    return handles.sort((a, b) => compareValues(a.value, b.value))
   }
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
-    if ((expectedBytes ?? 0) > this.#options.maxObjectBytes) return null
-    if (this.#breaker.open || this.#writes >= MAX_WRITES) return null
-    if (this.#usefulMs(metadata) < 1000) return null
+    const { maxObjectBytes } = this.#options
+    if ((expectedBytes ?? 0) > maxObjectBytes) return null
+    if (this.#closed || !this.#writes.connected || !this.#queue.hasRoomFor(expectedBytes ?? 0))
+      return null
+    if (this.#usefulMs(metadata) < MIN_USEFUL_MS) return null
     const own = { ...metadata, fields: metadata.fields.clone() }
-    return new RedisInsertion(this, own, this.#options.maxObjectBytes)
+    return new RedisInsertion(own, expectedBytes, maxObjectBytes, (stored, body) => {
+      // Asked again: others have come while this one was gathered.
+      if (!this.#queue.hasRoomFor(body.length)) this.counts.skipped++
+      else void this.#queue.run(stored.key, body.length, () => this.#store(stored, body))
+    })
   }
 
   /** How long the response may be of use to anyone, ms. */
@@ -107,214 +139,139 @@ export class RedisTier implements SharedTier {
     return Math.ceil(freshUntilAt - this.#options.now() + Math.max(stale, validatable))
   }
 
-  /** @internal */
-  async store(metadata: StoredMetadata, body: Buffer): Promise<void> {
+  /** Nothing newer than `newestAt` is replaced. */
+  async #store(
+    metadata: StoredMetadata,
+    body: Buffer,
+    newestAt = metadata.responseAt,
+  ): Promise<void> {
     const keyHash = hashOf(metadata.key)
-    const slot = String(slotOf(metadata))
-    const heads = this.#headsName(keyHash)
     const expiryMs = this.#usefulMs(metadata)
-    const head = encodeHead(keyHash, metadata, blockChecksums(body), 0)
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(body.length)
-    const inline = body.length <= MAX_INLINE_BYTES
-    const value = Buffer.concat(inline ? [head, length, body] : [head, length])
-    const { client } = this.#options
-    this.#writes++
-    try {
-      // The body before the head that refers to it: nobody can find a head without its body.
-      if (!inline) {
-        const name = this.#bodyName(keyHash, slot, body)
-        if ((await this.#call(() => client.set(name, body, 'PX', expiryMs))) === null) return
-      }
-      await this.#call(async () => {
-        await client.hset(heads, slot, value)
-        // The longest-lived variant decides; a head without its body is a miss.
-        await client.pexpire(heads, expiryMs, 'NX')
-        return client.pexpire(heads, expiryMs, 'GT')
-      })
-    } finally {
-      this.#writes--
+    if (this.#owed.has(metadata.key) || expiryMs < MIN_USEFUL_MS) return
+    // The body before the head that refers to it: nobody finds a head without its body.
+    if (body.length > MAX_INLINE_BYTES) {
+      const name = this.#names.body(keyHash, metadata, blockChecksums(body), body.length)
+      const stored = await this.#writes.run(
+        tagOf(keyHash),
+        WRITE_DEADLINE_MS,
+        body.length,
+        (redis) => redis.set(name, body, 'PX', expiryMs),
+      )
+      if (stored === undefined) return
     }
+    const value = encodeValue(keyHash, metadata, body)
+    await this.#storeHead(metadata, value, newestAt, [this.#names.heads(keyHash)])
   }
 
-  async freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void> {
-    if (!(stored instanceof RedisHandle)) return
-    const body = await stored.whole()
-    if (body !== null) await this.store(metadata, body)
-  }
-
-  async remove(stored: StoredHandle): Promise<void> {
-    const { metadata } = stored
-    const name = this.#headsName(hashOf(metadata.key))
-    await this.#call(() => this.#options.client.hdel(name, String(slotOf(metadata))))
-  }
-
-  async removeKey(key: string): Promise<void> {
-    await this.#call(() => this.#options.client.del(this.#headsName(hashOf(key))))
-  }
-
-  /** @internal */
-  async readBody(handle: RedisHandle, first: number, end: number): Promise<Buffer | null> {
-    const { keyHash, metadata, checksums, bodyLength } = handle
+  #storeHead(
+    metadata: StoredMetadata,
+    value: Buffer,
+    newestAt: number,
+    names: readonly string[],
+  ): Promise<unknown> {
     const slot = String(slotOf(metadata))
-    const start = Math.floor(first / BLOCK_BYTES) * BLOCK_BYTES
-    const stop = Math.min(Math.ceil(end / BLOCK_BYTES) * BLOCK_BYTES, bodyLength)
-    const name = this.#namedBody(keyHash, slot, checksums, bodyLength)
-    const { client } = this.#options
-    const bytes = await this.#call(() => client.getrangeBuffer(name, start, stop - 1))
-    if (bytes === null) return null
-    if (bytes.length !== stop - start || !this.#sound(bytes, start, checksums)) {
-      this.counts.corrupt++
-      return null
+    const expiryMs = String(this.#usefulMs(metadata))
+    const words = [slot, value, expiryMs, String(MAX_VARIANTS), stampOf(newestAt)]
+    const tag = tagOf(hashOf(metadata.key))
+    return this.#writes.run(tag, WRITE_DEADLINE_MS, value.length, (redis) =>
+      redis.eval(STORE_HEAD, names.length, ...names, ...words),
+    )
+  }
+
+  freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void> {
+    if (!(stored instanceof RedisHandle)) return Promise.resolve()
+    if (this.#usefulMs(metadata) < MIN_USEFUL_MS) return this.remove(stored)
+    return this.#queue.run(metadata.key, 0, () => this.#freshen(stored, metadata))
+  }
+
+  async #freshen(stored: RedisHandle, metadata: StoredMetadata): Promise<void> {
+    if (this.#owed.has(metadata.key)) return
+    const { keyHash, value } = stored
+    const newestAt = Math.max(stored.metadata.responseAt, metadata.responseAt)
+    const sameSlot = slotOf(metadata) === slotOf(stored.metadata)
+    if (value.inline !== null || !sameSlot) {
+      const body = await stored.whole()
+      if (body !== null) await this.#store(metadata, body, newestAt)
+      return
     }
-    return bytes.subarray(first - start, end - start)
+    // A long body stays where it is, and lives as long as its new head.
+    const head = headOf(keyHash, metadata, value.checksums, value.bodyLength)
+    await this.#storeHead(metadata, head, newestAt, [
+      this.#names.heads(keyHash),
+      this.#names.body(keyHash, metadata, value.checksums, value.bodyLength),
+    ])
   }
 
-  #sound(bytes: Buffer, start: number, checksums: readonly number[]): boolean {
-    for (let at = 0, block = start / BLOCK_BYTES; at < bytes.length; at += BLOCK_BYTES, block++) {
-      if (crc32(bytes.subarray(at, at + BLOCK_BYTES)) !== checksums[block]) return false
-    }
-    return true
+  remove(stored: StoredHandle): Promise<void> {
+    if (!(stored instanceof RedisHandle)) return Promise.resolve()
+    const { metadata, value } = stored
+    return this.#removeHead(metadata.key, String(slotOf(metadata)), value.beginning)
   }
 
-  #headsName(keyHash: Buffer): string {
-    return `${this.#options.prefix}r:{${keyHash.toString('base64url')}}`
-  }
-
-  #bodyName(keyHash: Buffer, slot: string, body: Buffer): string {
-    return this.#namedBody(keyHash, slot, blockChecksums(body), body.length)
-  }
-
-  /** A body's name carries its sums: a head never meets the bytes of another version. */
-  #namedBody(keyHash: Buffer, slot: string, sums: readonly number[], bytes: number): string {
-    const version = crc32(Buffer.from(sums.join(','), 'latin1'), bytes).toString(36)
-    return `${this.#options.prefix}b:{${keyHash.toString('base64url')}}:${slot}:${version}`
-  }
-
-  /** One command within its deadline; null when it failed, for whatever reason. */
-  async #call<T>(command: () => Promise<T>): Promise<T | null> {
-    if (!this.#breaker.allows()) {
-      this.counts.skipped++
-      return null
-    }
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<typeof LATE>((resolve) => {
-      timer = setTimeout(() => resolve(LATE), this.#options.deadlineMs)
+  #removeHead(key: string, slot: string, beginning: Buffer): Promise<void> {
+    const keyHash = hashOf(key)
+    const name = this.#names.heads(keyHash)
+    return this.#queue.run(key, 0, async () => {
+      const removed = await this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, 0, (redis) =>
+        redis.eval(REMOVE_HEAD, 1, name, slot, beginning),
+      )
+      if (removed === undefined) this.#owed.add(key)
     })
-    try {
-      const running = command()
-      // An answer that comes after the deadline may also be a failure.
-      running.catch(() => undefined)
-      const result = await Promise.race([running, late])
-      if (result === LATE) {
-        this.counts.timeouts++
-        this.#breaker.failed()
-        return null
-      }
-      this.#breaker.succeeded()
-      return result
-    } catch {
-      this.counts.errors++
-      this.#breaker.failed()
-      return null
-    } finally {
-      clearTimeout(timer)
+  }
+
+  removeKey(key: string): Promise<void> {
+    return this.#queue.run(key, 0, async () => {
+      if (await this.#removeHeads(key)) this.#owed.settle(key)
+      else this.#owed.add(key)
+    })
+  }
+
+  async #removeHeads(key: string): Promise<boolean> {
+    const keyHash = hashOf(key)
+    const name = this.#names.heads(keyHash)
+    return (
+      (await this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, 0, (redis) => redis.del(name))) !==
+      undefined
+    )
+  }
+
+  /** What is not what was stored: counted, and out of everyone's way. */
+  #drop(key: string, slot: string, beginning: Buffer): void {
+    this.counts.corrupt++
+    void this.#removeHead(key, slot, beginning)
+  }
+
+  readonly #fetchBody = async (
+    handle: RedisHandle,
+    first: number,
+    end: number,
+  ): Promise<Buffer | null> => {
+    const { keyHash, metadata, value } = handle
+    const name = this.#names.body(keyHash, metadata, value.checksums, value.bodyLength)
+    // Head and body share one deadline; whoever comes later has one of his own.
+    const leftMs = handle.deadlineAt - performance.now()
+    const deadlineMs = leftMs > 0 ? leftMs : this.#options.deadlineMs
+    const bytes = await this.#reads.run(tagOf(keyHash), deadlineMs, 0, (redis) =>
+      ofItsType(redis.getrangeBuffer(name, first, end - 1), NOTHING),
+    )
+    if (bytes === undefined) return null
+    if (bytes.length === end - first && isSound(bytes, value.checksums, first / BLOCK_BYTES)) {
+      return bytes
     }
+    this.#drop(metadata.key, String(slotOf(metadata)), value.beginning)
+    return null
+  }
+
+  /** Resolves when what has been committed so far has been written, or has failed. */
+  settled(): Promise<void> {
+    return this.#queue.settled()
   }
 
   async close(): Promise<void> {
-    this.#options.client.disconnect()
-  }
-}
-
-const LATE = Symbol('late')
-
-class RedisHandle implements StoredHandle {
-  readonly keyHash: Buffer
-  readonly metadata: StoredMetadata
-  readonly checksums: readonly number[]
-  readonly bodyLength: number
-  readonly #tier: RedisTier
-  readonly #inline: Buffer | null
-
-  constructor(
-    tier: RedisTier,
-    keyHash: Buffer,
-    metadata: StoredMetadata,
-    checksums: readonly number[],
-    bodyLength: number,
-    inline: Buffer | null,
-  ) {
-    this.#tier = tier
-    this.keyHash = keyHash
-    this.metadata = metadata
-    this.checksums = checksums
-    this.bodyLength = bodyLength
-    this.#inline = inline
-  }
-
-  /** All of the body; null when it is not there any more, or not sound. */
-  async whole(): Promise<Buffer | null> {
-    const inline = this.#inline
-    if (inline === null) return this.#tier.readBody(this, 0, this.bodyLength)
-    return blockChecksums(inline).every((sum, i) => sum === this.checksums[i]) ? inline : null
-  }
-
-  read(first: number, end: number): BodyRead {
-    let rest = true
-    return {
-      next: async () => {
-        if (!rest) return null
-        rest = false
-        const bytes =
-          this.#inline === null
-            ? await this.#tier.readBody(this, first, end)
-            : ((await this.whole())?.subarray(first, end) ?? null)
-        if (bytes === null) throw new Error('the body in Redis is not what was stored')
-        return bytes.length === 0 ? null : bytes
-      },
-      close: () => {
-        rest = false
-      },
-    }
-  }
-}
-
-class RedisInsertion implements Insertion {
-  readonly #tier: RedisTier
-  readonly #metadata: StoredMetadata
-  readonly #maxBytes: number
-  #chunks: Buffer[] = []
-  #bytes = 0
-  #open = true
-
-  constructor(tier: RedisTier, metadata: StoredMetadata, maxBytes: number) {
-    this.#tier = tier
-    this.#metadata = metadata
-    this.#maxBytes = maxBytes
-  }
-
-  write(chunk: Buffer): boolean {
-    if (!this.#open) return false
-    this.#chunks.push(chunk)
-    this.#bytes += chunk.length
-    if (this.#bytes <= this.#maxBytes) return true
-    this.abandon()
-    return false
-  }
-
-  commit(): void {
-    if (!this.#open) return
-    this.#open = false
-    if (this.#metadata.status !== 204) {
-      this.#metadata.fields.set('content-length', String(this.#bytes))
-    }
-    void this.#tier.store(this.#metadata, Buffer.concat(this.#chunks, this.#bytes))
-    this.#chunks = []
-  }
-
-  abandon(): void {
-    this.#open = false
-    this.#chunks = []
+    this.#closed = true
+    await this.settled()
+    this.#owed.close()
+    this.#options.reads.disconnect()
+    this.#options.writes.disconnect()
   }
 }
