@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { BLOCK_BYTES, encodeHead } from '../record.ts'
 import type { BodyBacking, Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
-import { closeFile, createFile, largePath, readExactly, writeAll } from './disk-files.ts'
+import { closeFile, createNumbered, largePath, readExactly, writeAll } from './disk-files.ts'
 import type { ReadFiles } from './read-files.ts'
 
 /** What is stored so far, as the tier sees it when it is complete. */
@@ -18,11 +18,12 @@ export type Written =
 export interface InsertionHost {
   readonly folder: string
   readonly files: ReadFiles
-  nextSegment(): number
+  /** Of segments and large files. */
+  nextNumber(): Promise<number>
   /** Nothing must be visible before this is called. */
   commit(metadata: StoredMetadata, keyHash: Buffer, written: Written): void
   /** Work under way; it reports its own failures. */
-  track(work: Promise<void>): void
+  track(work: Promise<unknown>): void
   failed(error: Error): void
   removeLarge(number: number): void
 }
@@ -30,21 +31,29 @@ export interface InsertionHost {
 /** Bodies up to this go into segments, whole and in one write; larger ones into a file of their own, as they come. */
 export const MAX_SMALL_BYTES = 1024 * 1024
 /** At the end of a large file: the length of its head, u32. */
-export const FOOTER_BYTES = 4
+const FOOTER_BYTES = 4
 /** What may wait for the disk; an origin that is faster for longer is not stored. */
 const MAX_WAITING_BYTES = 32 * 1024 * 1024
+
+export interface Expected {
+  /** Of another number of bytes nothing is stored; undefined when it is not known. */
+  readonly bytes: number | undefined
+  readonly maxBytes: number
+}
 
 export class DiskInsertion implements Insertion {
   readonly #host: InsertionHost
   readonly #metadata: StoredMetadata
   readonly #keyHash: Buffer
+  readonly #expected: Expected
   #chunks: Buffer[] = []
   #bytes = 0
   #large: LargeFile | null = null
   #open = true
 
-  constructor(host: InsertionHost, metadata: StoredMetadata, keyHash: Buffer) {
+  constructor(host: InsertionHost, metadata: StoredMetadata, keyHash: Buffer, expected: Expected) {
     this.#host = host
+    this.#expected = expected
     this.#metadata = metadata
     this.#keyHash = keyHash
   }
@@ -57,6 +66,10 @@ export class DiskInsertion implements Insertion {
   write(chunk: Buffer): boolean {
     if (!this.#open) return false
     this.#bytes += chunk.length
+    if (this.#bytes > this.#expected.maxBytes) {
+      this.abandon()
+      return false
+    }
     if (this.#large === null) {
       this.#chunks.push(chunk)
       if (this.#bytes > MAX_SMALL_BYTES) {
@@ -72,6 +85,7 @@ export class DiskInsertion implements Insertion {
 
   commit(): void {
     if (!this.#open) return
+    if (this.#bytes !== (this.#expected.bytes ?? this.#bytes)) return this.abandon()
     this.#open = false
     if (this.#metadata.status !== 204) {
       this.#metadata.fields.set('content-length', String(this.#bytes))
@@ -96,7 +110,7 @@ export class DiskInsertion implements Insertion {
 /** Body first, as it comes; the head follows when the checksums are known. Without an index entry it does not exist. */
 class LargeFile implements BodyBacking {
   readonly #host: InsertionHost
-  readonly #number: number
+  #number = 0
   readonly #checksums: number[] = []
   #queue: Promise<void>
   #fd = -1
@@ -108,10 +122,13 @@ class LargeFile implements BodyBacking {
 
   constructor(host: InsertionHost) {
     this.#host = host
-    this.#number = host.nextSegment()
-    this.#queue = createFile(largePath(host.folder, this.#number)).then(
-      (fd) => {
+    this.#queue = createNumbered(
+      () => host.nextNumber(),
+      (number) => largePath(host.folder, number),
+    ).then(
+      ({ fd, number }) => {
         this.#fd = fd
+        this.#number = number
       },
       (error: Error) => this.#fail(error),
     )
@@ -180,6 +197,7 @@ class LargeFile implements BodyBacking {
       return this.#fail(error as Error)
     }
     closeFile(this.#fd)
+    this.#fd = -1
     const written = {
       kind: 'large',
       number: this.#number,
@@ -191,7 +209,7 @@ class LargeFile implements BodyBacking {
 
   discard(): void {
     this.#failed = true
-    void this.#queue.then(() => this.#remove())
+    this.#host.track(this.#queue.then(() => this.#remove()))
   }
 
   #fail(error: Error): void {
@@ -202,7 +220,9 @@ class LargeFile implements BodyBacking {
   }
 
   #remove(): void {
-    if (this.#fd !== -1) closeFile(this.#fd)
+    // Without a descriptor there is no file of this body.
+    if (this.#fd === -1) return
+    closeFile(this.#fd)
     this.#fd = -1
     this.#host.removeLarge(this.#number)
   }

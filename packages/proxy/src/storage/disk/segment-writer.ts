@@ -1,5 +1,5 @@
 import { chown } from 'node:fs/promises'
-import { closeFile, createFile, segmentPath, writeAll } from './disk-files.ts'
+import { closeFile, createNumbered, isUnlinked, segmentPath, writeAll } from './disk-files.ts'
 
 interface Pending {
   readonly buffers: Buffer[]
@@ -30,7 +30,7 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024
 export class SegmentWriter {
   readonly #folder: string
   readonly #segmentBytes: number
-  readonly #nextSegment: () => number
+  readonly #nextSegment: () => Promise<number>
   readonly #owner: FileOwner | undefined
   #waiting: Pending[] = []
   #waitingBytes = 0
@@ -40,7 +40,12 @@ export class SegmentWriter {
   #length = 0
 
   /** `owner`: whose the files become, when it is not the process's own. */
-  constructor(folder: string, segmentBytes: number, nextSegment: () => number, owner?: FileOwner) {
+  constructor(
+    folder: string,
+    segmentBytes: number,
+    nextSegment: () => Promise<number>,
+    owner?: FileOwner,
+  ) {
     this.#folder = folder
     this.#segmentBytes = segmentBytes
     this.#nextSegment = nextSegment
@@ -49,11 +54,6 @@ export class SegmentWriter {
 
   get full(): boolean {
     return this.#waitingBytes > MAX_WAITING_BYTES
-  }
-
-  /** The segment being written; it is not evicted. */
-  get current(): number {
-    return this.#segment
   }
 
   /** Settles when the record is with the kernel. */
@@ -97,22 +97,28 @@ export class SegmentWriter {
   #takeBatch(): Pending[] {
     const batch: Pending[] = []
     let bytes = 0
-    while (this.#waiting.length > 0 && bytes < MAX_GATHERED_BYTES) {
-      const [next] = this.#waiting.splice(0, 1)
+    while (bytes < MAX_GATHERED_BYTES) {
+      const next = this.#waiting[batch.length]
+      if (next === undefined) break
       batch.push(next)
       bytes += next.bytes
     }
+    this.#waiting.splice(0, batch.length)
     return batch
   }
 
   async #file(): Promise<number> {
+    // A segment that was evicted, or its folder removed, while it was written: records in it would never be found.
+    if (this.#fd !== null && (await isUnlinked(this.#fd))) this.#leave()
     if (this.#fd !== null) return this.#fd
-    this.#segment = this.#nextSegment()
+    const pathOf = (number: number) => segmentPath(this.#folder, number)
+    const { fd, number } = await createNumbered(this.#nextSegment, pathOf)
+    this.#segment = number
     this.#length = 0
-    const path = segmentPath(this.#folder, this.#segment)
-    this.#fd = await createFile(path)
-    if (this.#owner !== undefined) await chown(path, this.#owner.uid, this.#owner.gid)
-    return this.#fd
+    this.#fd = fd
+    const owner = this.#owner
+    if (owner !== undefined) await chown(pathOf(number), owner.uid, owner.gid)
+    return fd
   }
 
   #leave(): void {
