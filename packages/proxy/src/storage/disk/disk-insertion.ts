@@ -20,8 +20,8 @@ export interface InsertionHost {
   readonly files: ReadFiles
   /** Of segments and large files. */
   nextNumber(): Promise<number>
-  /** Nothing must be visible before this is called. */
-  commit(metadata: StoredMetadata, keyHash: Buffer, written: Written): void
+  /** Nothing must be visible before this is called. null: writing failed after all. */
+  commit(metadata: StoredMetadata, keyHash: Buffer, written: Promise<Written | null>): void
   /** Work under way; it reports its own failures. */
   track(work: Promise<unknown>): void
   failed(error: Error): void
@@ -90,13 +90,14 @@ export class DiskInsertion implements Insertion {
     if (this.#metadata.status !== 204) {
       this.#metadata.fields.set('content-length', String(this.#bytes))
     }
-    if (this.#large === null) {
-      const body = Buffer.concat(this.#chunks, this.#bytes)
-      this.#chunks = []
-      this.#host.commit(this.#metadata, this.#keyHash, { kind: 'small', body })
-      return
-    }
-    this.#host.track(this.#large.finish(this.#metadata, this.#keyHash, this.#bytes))
+    this.#host.commit(this.#metadata, this.#keyHash, this.#written())
+  }
+
+  async #written(): Promise<Written | null> {
+    if (this.#large !== null) return this.#large.finish(this.#metadata, this.#keyHash, this.#bytes)
+    const body = Buffer.concat(this.#chunks, this.#bytes)
+    this.#chunks = []
+    return { kind: 'small', body }
   }
 
   abandon(): void {
@@ -183,10 +184,14 @@ class LargeFile implements BodyBacking {
     this.#blockBytes = 0
   }
 
-  async finish(metadata: StoredMetadata, keyHash: Buffer, bodyBytes: number): Promise<void> {
+  async finish(
+    metadata: StoredMetadata,
+    keyHash: Buffer,
+    bodyBytes: number,
+  ): Promise<Written | null> {
     if (this.#blockBytes > 0) this.#endBlock()
     await this.#queue
-    if (this.#failed) return
+    if (this.#failed) return null
     const head = encodeHead(keyHash, metadata, this.#checksums, 0)
     // Its own length at the very end lets eviction find the head without the index.
     const footer = Buffer.alloc(FOOTER_BYTES)
@@ -194,17 +199,12 @@ class LargeFile implements BodyBacking {
     try {
       await writeAll(this.#fd, [head, footer], bodyBytes)
     } catch (error) {
-      return this.#fail(error as Error)
+      this.#fail(error as Error)
+      return null
     }
     closeFile(this.#fd)
     this.#fd = -1
-    const written = {
-      kind: 'large',
-      number: this.#number,
-      bodyBytes,
-      headBytes: head.length,
-    } as const
-    this.#host.commit(metadata, keyHash, written)
+    return { kind: 'large', number: this.#number, bodyBytes, headBytes: head.length }
   }
 
   discard(): void {

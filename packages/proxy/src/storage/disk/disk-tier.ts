@@ -185,7 +185,7 @@ export class DiskTier implements SharedTier, InsertionHost {
     return this.#disk
   }
 
-  commit(metadata: StoredMetadata, keyHash: Buffer, written: Written): void {
+  commit(metadata: StoredMetadata, keyHash: Buffer, written: Promise<Written | null>): void {
     if (this.#closed) return
     const name = keyHash.toString('latin1')
     const commit = { void: false }
@@ -201,9 +201,15 @@ export class DiskTier implements SharedTier, InsertionHost {
   async #commit(
     metadata: StoredMetadata,
     keyHash: Buffer,
-    written: Written,
+    writing: Promise<Written | null>,
     commit: { readonly void: boolean },
   ): Promise<void> {
+    const written = await writing
+    if (written === null) return
+    if (commit.void) {
+      if (written.kind === 'large') this.removeLarge(written.number)
+      return
+    }
     const disk = this.#opened()
     const common = { storedAt: Math.floor(metadata.responseAt / 1000), slot: slotOf(metadata) }
     if (written.kind === 'large') {

@@ -30,6 +30,8 @@ export interface EvictorCounts {
 const INTERVAL_MS = 500
 /** A round may take this share of the time: with millions of files there are fewer rounds. */
 const MAX_BUSY_SHARE = 0.1
+/** What of the expected growth is left after a round without any. */
+const GROWTH_MEMORY = 0.99
 /** The newest files are being written. */
 const NEWEST_KEPT = 2
 
@@ -53,6 +55,7 @@ export class Evictor {
   #tools: EvictionTools | null = null
   /** What there was after the last round: what came since may come again before the next. */
   #leftBytes: number | null = null
+  #expectedGrowthBytes = 0
   #timer: NodeJS.Timeout | null = null
   #running: Promise<void> | null = null
   #closed = false
@@ -111,14 +114,16 @@ export class Evictor {
   }
 
   /**
-   * More than what is over the limit: what came since the last round is expected to come again, and every worker has a
-   * segment to write. So the limit holds between rounds, too.
+   * More than what is over the limit: the most that came between two rounds lately is expected to come again, and every
+   * worker has a segment to write. So the limit holds between rounds, too.
    */
   async #wantedBytes(): Promise<number> {
     const { maxSizeBytes, minFreeBytes, path } = this.#options
     const { usedBytes } = this.counts
-    const grownBytes = Math.max(0, usedBytes - (this.#leftBytes ?? usedBytes))
-    const roomBytes = Math.min(maxSizeBytes / 4, grownBytes + 2 * this.#segmentBytes)
+    const grownBytes = usedBytes - (this.#leftBytes ?? usedBytes)
+    this.#expectedGrowthBytes = Math.max(grownBytes, this.#expectedGrowthBytes * GROWTH_MEMORY)
+    const neededBytes = this.#expectedGrowthBytes + 2 * this.#segmentBytes
+    const roomBytes = Math.min(maxSizeBytes / 8, neededBytes)
     const { bavail, bsize } = await statfs(path)
     // A file system smaller than the tier is a limit, too.
     const freeBytes = Math.max(minFreeBytes, 4 * this.#segmentBytes)

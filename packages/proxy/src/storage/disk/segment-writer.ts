@@ -97,7 +97,7 @@ export class SegmentWriter {
   #takeBatch(): Pending[] {
     const batch: Pending[] = []
     let bytes = 0
-    while (bytes < MAX_GATHERED_BYTES) {
+    while (bytes < Math.min(MAX_GATHERED_BYTES, this.#segmentBytes)) {
       const next = this.#waiting[batch.length]
       if (next === undefined) break
       batch.push(next)
