@@ -21,8 +21,6 @@ export interface Evicted {
   readonly keptRecords: number
 }
 
-/** At most this much of an evicted segment is kept: more, and eviction would free nothing. */
-const MAX_KEPT_SHARE = 0.25
 /** Changes of the index in one transaction: other processes wait for it. */
 const MAX_CHANGES = 256
 /** A large file without its head that nobody has written to for this long is left over from a crash. */
@@ -30,11 +28,12 @@ const LEFT_OVER_MS = 60_000
 
 const NOTHING_KEPT: Evicted = { keptBytes: 0, keptRecords: 0 }
 
-/** Every record of a segment: those in use move on, the others leave the index. */
+/** Every record of a segment: those in use move on, `maxKeptBytes` of them, the others leave the index. */
 export async function emptySegment(
   tools: EvictionTools,
   file: StoredFile,
   hot: ReadonlySet<number>,
+  maxKeptBytes: number,
 ): Promise<Evicted> {
   let keptBytes = 0
   let keptRecords = 0
@@ -48,7 +47,7 @@ export async function emptySegment(
     const { offset, keyHash, bytes } = record
     const isHere = (one: Location) => one.segment === file.number && one.offset === offset
     const location = (await tools.index.find(keyHash)).find(isHere)
-    const fits = keptBytes + bytes.length <= file.bytes * MAX_KEPT_SHARE
+    const fits = keptBytes + bytes.length <= maxKeptBytes
     const keep = location !== undefined && hot.has(offset) && fits && isRecordSound(record)
     if (keep) {
       changes.push(...(await moveOn(tools.segments, record, location)))

@@ -44,7 +44,7 @@ t.test('the limit holds between rounds as well, index included', async (t) => {
   const maxSizeBytes = 32 * MIB
   const { path, evictor, put } = evicting(t, maxSizeBytes)
   let most = 0
-  for (let i = 0; i < 1500; i++) {
+  for (let i = 0; i < 1000; i++) {
     const bytes = i % 100 === 0 ? 2 * MIB : 20_000 + i * 40
     await put(`${i}`, patterned(bytes, i))
     if (i % 4 === 3) await evictor.run()
@@ -58,6 +58,7 @@ t.test('the limit holds between rounds as well, index included', async (t) => {
 
 t.test('the oldest goes, what was read lately stays, whatever its size', async (t) => {
   const { evictor, put, tier, has } = evicting(t, 32 * MIB)
+  for (let i = 0; i < 3; i++) await put(`before ${i}`, patterned(900_000, 200 + i))
   await put('small', patterned(1000))
   await put('of blocks', patterned(100_000))
   await put('large', patterned(1_500_000))
@@ -84,7 +85,7 @@ t.test('the oldest goes, what was read lately stays, whatever its size', async (
 })
 
 t.test('with the segment that has the bytes of two URLs both become misses', async (t) => {
-  const { evictor, put, tier, has } = evicting(t, 16 * MIB)
+  const { evictor, put, path, tier, has } = evicting(t, 16 * MIB)
   const body = patterned(100_000)
   await put('first', body)
   for (let i = 0; i < 5; i++) await put(`between ${i}`, patterned(900_000, 100 + i))
@@ -93,7 +94,9 @@ t.test('with the segment that has the bytes of two URLs both become misses', asy
     await put(`filler ${i}`, patterned(900_000, i))
     await evictor.run()
   }
-  t.notOk(await has('second'))
+  // This worker may have the file open still; another one has not.
+  const other = diskTier(t, { path, maxSizeBytes: 16 * MIB })
+  t.same(await other.tier.lookUp('second'), [])
   await put('third', body)
   const [stored] = await tier.lookUp('third')
   t.ok((await bodyOf(stored)).equals(body), 'stored again it is whole')

@@ -30,6 +30,10 @@ export interface EvictorCounts {
 const INTERVAL_MS = 500
 /** A round may take this share of the time: with millions of files there are fewer rounds. */
 const MAX_BUSY_SHARE = 0.1
+/** Of what is evicted this share may be written again because it is in use: more, and eviction would free nothing. */
+const KEPT_SHARE = 0.25
+/** That may be saved up for one long record after many short ones. */
+const MAX_KEPT_BYTES = 8 * 1024 * 1024
 /** What of the expected growth is left after a round without any. */
 const GROWTH_MEMORY = 0.99
 /** The newest files are being written. */
@@ -56,6 +60,8 @@ export class Evictor {
   /** What there was after the last round: what came since may come again before the next. */
   #leftBytes: number | null = null
   #expectedGrowthBytes = 0
+  /** What may be written again of the segments to come. */
+  #mayKeepBytes = 0
   #timer: NodeJS.Timeout | null = null
   #running: Promise<void> | null = null
   #closed = false
@@ -153,7 +159,10 @@ export class Evictor {
     // Without an index nothing refers to it.
     if (tools === null) return { keptBytes: 0, keptRecords: 0 }
     if (file.large) return emptyLarge(tools, file, hot.has(OWN_FILE))
-    return emptySegment(tools, file, hot)
+    const mayKeepBytes = this.#mayKeepBytes + file.bytes * KEPT_SHARE
+    const evicted = await emptySegment(tools, file, hot, mayKeepBytes)
+    this.#mayKeepBytes = Math.min(MAX_KEPT_BYTES, mayKeepBytes - evicted.keptBytes)
+    return evicted
   }
 
   /** The index is the workers' to make: one of the primary's making they could not write. */
