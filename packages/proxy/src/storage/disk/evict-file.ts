@@ -43,6 +43,8 @@ export async function emptySegment(
     changes = []
     for (const { left } of results) await removeFiles(tools.folder, left)
   }
+  // Eviction's own segment may be the oldest by now: what is kept must not go into what is removed.
+  await tools.segments.leaveSegment(file.number)
   for await (const record of recordsOf(file.path)) {
     const { offset, keyHash, bytes } = record
     const isHere = (one: Location) => one.segment === file.number && one.offset === offset

@@ -126,6 +126,11 @@ export class SegmentWriter {
     this.#fd = null
   }
 
+  /** What comes next goes into another segment than this one. */
+  async leaveSegment(segment: number): Promise<void> {
+    if (segment === this.#segment) await this.close()
+  }
+
   async close(): Promise<void> {
     await this.#writing
     this.#leave()
