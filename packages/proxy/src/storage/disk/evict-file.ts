@@ -1,4 +1,4 @@
-import { link, mkdir, stat as statOf, unlink } from 'node:fs/promises'
+import { chown, link, mkdir, stat as statOf, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { hashOf } from '../content-hash.ts'
 import { largePath } from './disk-files.ts'
@@ -118,7 +118,12 @@ async function renumber(
 ): Promise<void> {
   const [{ number }] = index.apply([{ kind: 'takeNumber' }])
   const path = largePath(folder, number)
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  if (made !== undefined) {
+    // Whoever writes such files must be able to go on doing so.
+    const { uid, gid } = await statOf(file.path)
+    await chown(dirname(path), uid, gid)
+  }
   // Two names while the entry changes: whoever looks it up finds one of them.
   await link(file.path, path)
   const segment = before.offset === OWN_FILE ? number : before.segment

@@ -1,4 +1,5 @@
 import { chown } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { closeFile, createNumbered, isUnlinked, segmentPath, writeAll } from './disk-files.ts'
 
 interface Pending {
@@ -117,7 +118,12 @@ export class SegmentWriter {
     this.#length = 0
     this.#fd = fd
     const owner = this.#owner
-    if (owner !== undefined) await chown(pathOf(number), owner.uid, owner.gid)
+    if (owner !== undefined) {
+      // The folder, too: it may just have been made.
+      for (const path of [pathOf(number), dirname(pathOf(number))]) {
+        await chown(path, owner.uid, owner.gid)
+      }
+    }
     return fd
   }
 
