@@ -161,6 +161,7 @@ t.test('a damaged index is set aside, and the tier starts empty', async (t) => {
     'cut in the middle': (file) => truncateSync(file, Math.floor(statSync(file).size / 2)),
     'cut to nearly nothing': (file) => truncateSync(file, 50),
     'another file': (file) => writeFileSync(file, 'hello\n'.repeat(10_000)),
+    'noise in the pages': (file) => overwrite(file, 8192, noise(statSync(file).size - 8192)),
     'empty pages': (file) => overwrite(file, 8192, Buffer.alloc(statSync(file).size - 8192)),
   }
   for (const [name, damage] of Object.entries(damages)) {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 /**
  * LMDB trusts its file: of one that is cut or overwritten it reads what is not there, and the process dies with
- * SIGBUS or SIGSEGV. So its two meta pages are looked at before it is opened.
+ * SIGBUS or SIGSEGV. So its two meta pages, and a sample of the others, are looked at before it is opened.
  *
  * A page: 24 bytes of header; a meta page goes on with magic (u32), version (u32), address (u64), map size (u64), the
  * two root records (48 bytes each, the first begins with the page size), last page (u64), transaction (u64).
@@ -13,6 +13,7 @@ const MAGIC_AT = 24
 const PAGE_BYTES_AT = 48
 const LAST_PAGE_AT = 144
 const META_BYTES = 160
+const SAMPLED_PAGES = 64
 
 export function indexFolder(folder: string): string {
   return join(folder, 'index')
@@ -39,10 +40,29 @@ export function isIndexSound(path: string): boolean {
     const second = readMeta(fd, first.pageBytes)
     if (second === null || second.pageBytes !== first.pageBytes) return false
     // The newer meta page is in force; the older may name fewer pages, never more.
-    return (Math.max(first.lastPage, second.lastPage) + 1) * first.pageBytes <= size
+    const pages = Math.max(first.lastPage, second.lastPage) + 1
+    return pages * first.pageBytes <= size && arePagesSound(fd, pages, first.pageBytes)
   } finally {
     closeSync(fd)
   }
+}
+
+/**
+ * A page begins with its number, but for those that were never written and the later ones of a long list of free pages.
+ * So a few that do not are no sign of damage; most of a sample are.
+ */
+function arePagesSound(fd: number, pages: number, pageBytes: number): boolean {
+  const bytes = Buffer.alloc(8)
+  const step = Math.max(1, Math.floor(pages / SAMPLED_PAGES))
+  let numbered = 0
+  let other = 0
+  for (let page = 2; page < pages; page += step) {
+    readSync(fd, bytes, 0, 8, page * pageBytes)
+    const number = bytes.readBigUInt64LE(0)
+    if (number === BigInt(page)) numbered++
+    else if (number !== 0n) other++
+  }
+  return other <= numbered
 }
 
 function readMeta(fd: number, at: number): { pageBytes: number; lastPage: number } | null {
