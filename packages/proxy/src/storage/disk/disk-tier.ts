@@ -35,6 +35,9 @@ const RETRY_MS = 2_000
 /** Commits under way; beyond it new responses are not stored. */
 const MAX_PENDING = 4096
 
+/** Removals that are kept for a tier in trouble. */
+const MAX_OWED = 100_000
+
 /** The disk tier as a worker uses it; eviction is the primary's (`evictor.ts`). */
 export class DiskTier implements SharedTier, InsertionHost {
   readonly name = 'disk'
@@ -48,6 +51,8 @@ export class DiskTier implements SharedTier, InsertionHost {
   readonly #pending = new Set<Promise<void>>()
   /** Commits under way by key hash; a removal of the key makes them void. */
   readonly #committing = new Map<string, Set<{ void: boolean }>>()
+  /** Keys whose removal could not be written, by key hash: they are not found, and removed when the tier is back. */
+  readonly #owed = new Map<string, Buffer>()
   #disk: OpenDisk | null = null
   #closed = false
 
@@ -93,6 +98,7 @@ export class DiskTier implements SharedTier, InsertionHost {
     try {
       await probeFolder(this.folder)
       await opened.changes.change({ kind: 'takeNumber' })
+      await this.#settleOwed(opened)
       checkIndexFile(this.folder, opened.index)
     } catch (error) {
       await closeDisk(opened).catch(() => undefined)
@@ -103,10 +109,19 @@ export class DiskTier implements SharedTier, InsertionHost {
     else this.#disk = opened
   }
 
+  async #settleOwed({ changes }: OpenDisk): Promise<void> {
+    for (const [name, keyHash] of this.#owed) {
+      const { left } = await changes.change({ kind: 'removeKey', keyHash })
+      this.#removeFiles(left)
+      this.#owed.delete(name)
+    }
+  }
+
   async lookUp(key: string): Promise<readonly StoredHandle[]> {
     const disk = this.#open()
     if (disk === null) return []
     const keyHash = hashOf(key)
+    if (this.#owed.size > 0 && this.#owed.has(keyHash.toString('latin1'))) return []
     try {
       const locations = await disk.index.find(keyHash)
       if (locations.length === 0) return []
@@ -289,9 +304,21 @@ export class DiskTier implements SharedTier, InsertionHost {
   async removeKey(key: string): Promise<void> {
     if (this.#closed) return
     const keyHash = hashOf(key)
-    for (const commit of this.#committing.get(keyHash.toString('latin1')) ?? []) commit.void = true
-    if (this.#open() === null) return
-    await this.#track(this.#forget({ kind: 'removeKey', keyHash }))
+    const name = keyHash.toString('latin1')
+    for (const commit of this.#committing.get(name) ?? []) commit.void = true
+    if (this.#open() === null) return this.#owe(name, keyHash)
+    const removal = this.#forget({ kind: 'removeKey', keyHash })
+    await this.#track(
+      removal.catch((error: unknown) => {
+        this.#owe(name, keyHash)
+        throw error
+      }),
+    )
+  }
+
+  #owe(name: string, keyHash: Buffer): void {
+    // Beyond the bound a disk out of order for so long may give a response once more that was invalidated.
+    if (!this.#closed && this.#owed.size < MAX_OWED) this.#owed.set(name, keyHash)
   }
 
   async #forget(change: IndexChange): Promise<void> {

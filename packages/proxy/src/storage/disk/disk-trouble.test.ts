@@ -71,10 +71,13 @@ t.test('a full disk turns the tier off; it is back when there is room', mounting
   const ballast = join(path, 'ballast')
   const subject = diskTier(t, { path: join(path, 'cache'), retryMs: RETRY_MS })
   await put(subject, 'before', 'hello')
+  await put(subject, 'removed', 'hello')
   writeFileSync(ballast, Buffer.alloc(12 * 1024 * 1024))
   for (let i = 0; subject.tier.on && i < 100; i++) await put(subject, `${i}`, patterned(900_000, i))
   t.notOk(subject.tier.on)
   t.equal(subject.tier.insert(metadata(), 5), null, 'declines')
+  await subject.tier.removeKey('removed')
+  t.equal(await textOf(subject, 'removed'), undefined)
   rmSync(ballast)
   await expectBack(t, subject)
   t.equal(await textOf(subject, 'before'), 'hello')
@@ -113,6 +116,19 @@ t.test(
     t.equal(await textOf(again, 'before'), 'hello')
   },
 )
+
+t.test('a removal while the index cannot be written is made up for', mounting, async (t) => {
+  const path = smallFileSystem(t)
+  const first = diskTier(t, { path, retryMs: RETRY_MS })
+  await put(first, 'removed', 'hello')
+  await first.tier.close()
+  execFileSync('mount', ['-o', 'remount,ro', path])
+  const subject = diskTier(t, { path, retryMs: RETRY_MS })
+  await subject.tier.removeKey('removed')
+  execFileSync('mount', ['-o', 'remount,rw', path])
+  await expectBack(t, subject)
+  t.equal(await textOf(subject, 'removed'), undefined)
+})
 
 t.test('a folder that cannot be made turns the tier off until it can', async (t) => {
   const path = join(temporaryFolder(t), 'in the way')
