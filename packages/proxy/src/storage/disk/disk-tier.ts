@@ -1,19 +1,20 @@
 import { unlink } from 'node:fs'
 import { hashOf } from '../content-hash.ts'
-import { blockChecksums, decodeHead, encodeHead, slotOf } from '../record.ts'
 import type { BodyRead, SharedTier, StoredHandle } from '../shared-tier.ts'
 import type { Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
 import { CorruptRecordError, DiskBodyRead } from './disk-body-read.ts'
-import { FileEndsError, largePath, readExactly } from './disk-files.ts'
-import { DiskHandle, type FoundRecord, HeldBody, isBodySound } from './disk-handle.ts'
+import { FileEndsError, largePath } from './disk-files.ts'
+import { DiskHandle, type FoundRecord, HeldBody } from './disk-handle.ts'
 import { DiskHealth } from './disk-health.ts'
-import { type BodyLocation, type IndexChange, UnusableIndexError } from './disk-index.ts'
+import { type IndexChange, UnusableIndexError } from './disk-index.ts'
 import { DiskInsertion, type InsertionHost, type Written } from './disk-insertion.ts'
 import { setIndexAside } from './index-file.ts'
 import { type Location, OWN_FILE } from './location.ts'
 import { checkIndexFile, closeDisk, type OpenDisk, openDisk, probeFolder } from './open-disk.ts'
 import { ReadFiles } from './read-files.ts'
+import { readRecord } from './read-record.ts'
+import { writeHead, writeRecord } from './write-record.ts'
 
 export interface DiskTierOptions {
   readonly path: string
@@ -26,10 +27,6 @@ export interface DiskTierOptions {
   onHit?(segment: number, offset: number): void
 }
 
-/** A body at least this long is looked for under its content hash before it is written again. */
-const MIN_SHARED_BODY_BYTES = 4096
-/** A body up to this long is read together with its head. */
-const MAX_READ_AHEAD_BYTES = 64 * 1024
 /** How long a tier in trouble is left alone, unless the options say otherwise. */
 const RETRY_MS = 2_000
 /** Commits under way; beyond it new responses are not stored. */
@@ -133,32 +130,9 @@ export class DiskTier implements SharedTier, InsertionHost {
     }
   }
 
-  /** One record's head, and the body with it when it is short; null when it is not sound. */
   async #read(key: string, keyHash: Buffer, location: Location): Promise<FoundRecord | null> {
-    const { segment, offset, headBytes, bodyBytes, bodySegment } = location
-    const ownFile = offset === OWN_FILE
-    // In the segment of its head the body may be elsewhere: the head was freshened, or the bytes were there already.
-    const adjoins =
-      !ownFile && bodySegment === segment && location.bodyOffset === offset + headBytes
-    const together = adjoins && bodyBytes <= MAX_READ_AHEAD_BYTES
-    const headAt = ownFile ? bodyBytes : offset
     try {
-      const bytes = await this.files.use(segment, ownFile, (fd) =>
-        readExactly(fd, headAt, headBytes + (together ? bodyBytes : 0)),
-      )
-      // A head whose body was evicted is a miss now, not a body that breaks off later.
-      if (bodySegment !== segment) {
-        await this.files.use(bodySegment, location.bodyInFile, async () => undefined)
-      }
-      const head = decodeHead(bytes.subarray(0, headBytes), keyHash)
-      if (head === null || head.metadata.key !== key) {
-        throw new CorruptRecordError('a stored head is not what was stored')
-      }
-      const body = together ? bytes.subarray(headBytes) : null
-      if (body !== null && !isBodySound(body, head.blockChecksums)) {
-        throw new CorruptRecordError('a stored body is not what was stored')
-      }
-      return { keyHash, location, metadata: head.metadata, checksums: head.blockChecksums, body }
+      return await readRecord(this.files, key, keyHash, location)
     } catch (error) {
       this.#unreadable(keyHash, location, error)
       return null
@@ -226,54 +200,11 @@ export class DiskTier implements SharedTier, InsertionHost {
       return
     }
     const disk = this.#opened()
-    const common = { storedAt: Math.floor(metadata.responseAt / 1000), slot: slotOf(metadata) }
-    if (written.kind === 'large') {
-      const { number: segment, bodyBytes, headBytes } = written
-      const body = { bodyBytes, bodySegment: segment, bodyOffset: 0, bodyInFile: true }
-      return this.#put(disk, keyHash, { ...common, ...body, segment, offset: OWN_FILE, headBytes })
-    }
-    const { body } = written
-    const shared = await this.#findBody(disk, body)
-    const sums = blockChecksums(body)
-    const head = encodeHead(keyHash, metadata, sums, shared === null ? body.length : 0)
-    const place = await disk.segments.append(shared === null ? [head, body] : [head])
-    const bodySegment = shared?.segment ?? place.segment
-    const bodyOffset = shared?.offset ?? place.offset + head.length
-    if (shared === null && body.length >= MIN_SHARED_BODY_BYTES) {
-      const bodyPlace = { segment: bodySegment, offset: bodyOffset, bytes: body.length }
-      this.#change({ kind: 'putBody', contentHash: hashOf(body), place: bodyPlace })
-    }
+    const { location, body } = await writeRecord(disk, this.files, metadata, keyHash, written)
+    if (body !== null) this.#change(body)
     if (commit.void) return
-    await this.#put(disk, keyHash, {
-      ...common,
-      ...place,
-      headBytes: head.length,
-      bodyBytes: body.length,
-      bodySegment,
-      bodyOffset,
-      bodyInFile: false,
-    })
-  }
-
-  async #put(disk: OpenDisk, keyHash: Buffer, location: Location): Promise<void> {
     const { left } = await disk.changes.change({ kind: 'put', keyHash, location })
     this.#removeFiles(left)
-  }
-
-  /** The same bytes, stored under another URL: one copy serves both. */
-  async #findBody({ index }: OpenDisk, body: Buffer): Promise<BodyLocation | null> {
-    if (body.length < MIN_SHARED_BODY_BYTES) return null
-    const found = await index.findBody(hashOf(body))
-    if (found === undefined || found.bytes !== body.length) return null
-    try {
-      const held = await this.files.use(found.segment, false, (fd) =>
-        readExactly(fd, found.offset, found.bytes),
-      )
-      return held.equals(body) ? found : null
-    } catch {
-      // Evicted, or not sound: the bytes are written again.
-      return null
-    }
   }
 
   /** A new head, the body where it is. One that was replaced or removed meanwhile is left alone. */
@@ -283,16 +214,10 @@ export class DiskTier implements SharedTier, InsertionHost {
   }
 
   async #freshen(record: FoundRecord, metadata: StoredMetadata): Promise<void> {
-    const { changes, segments } = this.#opened()
-    const { keyHash, location, checksums } = record
-    const fields = metadata.fields.clone()
-    if (metadata.status !== 204) fields.set('content-length', String(location.bodyBytes))
-    const head = encodeHead(keyHash, { ...metadata, fields }, checksums, 0)
-    const place = await segments.append([head])
-    const storedAt = Math.floor(metadata.responseAt / 1000)
-    const slot = slotOf(metadata)
-    const after = { ...location, ...place, headBytes: head.length, storedAt, slot }
-    await changes.change({ kind: 'replace', keyHash, before: location, location: after })
+    const disk = this.#opened()
+    const { keyHash, location: before } = record
+    const location = await writeHead(disk, record, metadata)
+    await disk.changes.change({ kind: 'replace', keyHash, before, location })
   }
 
   async remove(stored: StoredHandle): Promise<void> {
