@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync } from 'node:fs'
+import { chownSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -30,12 +30,21 @@ export function evictorFor(
 
 function prepareFolder(path: string, identity: Identity | undefined, logger: Logger): void {
   try {
-    for (const folder of [path, join(path, 'segments'), join(path, 'large')]) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 })
-      if (identity !== undefined) chownSync(folder, identity.uid, identity.gid)
-    }
+    const folders = [path, join(path, 'segments'), join(path, 'large'), join(path, 'index')]
+    for (const folder of folders) mkdirSync(folder, { recursive: true, mode: 0o700 })
+    if (identity !== undefined) handOver(path, identity)
   } catch (error) {
     // The workers find the same and say that the tier is off; it comes back when the folder does.
     logger.warn({ err: error }, 'the folder of the disk tier cannot be made')
   }
+}
+
+/** Walks the folder only when it is somebody else's: new, or of another user's workers. */
+function handOver(path: string, { uid, gid }: Identity): void {
+  if (statSync(path).uid === uid && statSync(join(path, 'index')).uid === uid) return
+  for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' })) {
+    chownSync(join(path, name), uid, gid)
+  }
+  // Last: as long as this has not come to its end, the next start does it again.
+  chownSync(path, uid, gid)
 }

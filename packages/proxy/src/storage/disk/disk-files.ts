@@ -14,9 +14,28 @@ export function largePath(folder: string, number: number): string {
   return join(folder, 'large', name.slice(-2), `${name}.rec`)
 }
 
-export async function createFile(path: string): Promise<number> {
+async function createFile(path: string): Promise<number> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   return openFile(path, 'wx')
+}
+
+/** Numbers that are taken, after an index was lost, are passed over. */
+const MAX_TAKEN = 1000
+
+/** A new file with the next number that nobody has used. */
+export async function createNumbered(
+  nextNumber: () => Promise<number>,
+  pathOf: (number: number) => string,
+): Promise<{ fd: number; number: number }> {
+  for (let taken = 0; ; taken++) {
+    const number = await nextNumber()
+    try {
+      return { fd: await createFile(pathOf(number)), number }
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EEXIST' || taken === MAX_TAKEN) throw error
+    }
+  }
 }
 
 export function openFile(path: string, flags: 'r' | 'wx'): Promise<number> {
@@ -30,6 +49,9 @@ export function closeFile(fd: number): void {
   close(fd, () => undefined)
 }
 
+/** The file is shorter than what was written to it. */
+export class FileEndsError extends Error {}
+
 /** Exactly `length` bytes; rejects when the file ends before. */
 export function readExactly(fd: number, position: number, length: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafeSlow(length)
@@ -37,7 +59,7 @@ export function readExactly(fd: number, position: number, length: number): Promi
     const more = (done: number) => {
       read(fd, bytes, done, length - done, position + done, (error, count) => {
         if (error !== null) reject(error)
-        else if (count === 0) reject(new Error(`the file ends at ${position + done}`))
+        else if (count === 0) reject(new FileEndsError(`the file ends at ${position + done}`))
         else if (done + count < length) more(done + count)
         else resolve(bytes)
       })

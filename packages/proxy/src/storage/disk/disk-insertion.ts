@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { BLOCK_BYTES, encodeHead } from '../record.ts'
 import type { BodyBacking, Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
-import { closeFile, createFile, largePath, readExactly, writeAll } from './disk-files.ts'
+import { closeFile, createNumbered, largePath, readExactly, writeAll } from './disk-files.ts'
 import type { ReadFiles } from './read-files.ts'
 
 /** What is stored so far, as the tier sees it when it is complete. */
@@ -18,11 +18,12 @@ export type Written =
 export interface InsertionHost {
   readonly folder: string
   readonly files: ReadFiles
-  nextSegment(): number
-  /** Nothing must be visible before this is called. */
-  commit(metadata: StoredMetadata, keyHash: Buffer, written: Written): void
+  /** Of segments and large files. */
+  nextNumber(): Promise<number>
+  /** Nothing must be visible before this is called. null: writing failed after all. */
+  commit(metadata: StoredMetadata, keyHash: Buffer, written: Promise<Written | null>): void
   /** Work under way; it reports its own failures. */
-  track(work: Promise<void>): void
+  track(work: Promise<unknown>): void
   failed(error: Error): void
   removeLarge(number: number): void
 }
@@ -30,21 +31,29 @@ export interface InsertionHost {
 /** Bodies up to this go into segments, whole and in one write; larger ones into a file of their own, as they come. */
 export const MAX_SMALL_BYTES = 1024 * 1024
 /** At the end of a large file: the length of its head, u32. */
-export const FOOTER_BYTES = 4
+const FOOTER_BYTES = 4
 /** What may wait for the disk; an origin that is faster for longer is not stored. */
 const MAX_WAITING_BYTES = 32 * 1024 * 1024
+
+export interface Expected {
+  /** Of another number of bytes nothing is stored; undefined when it is not known. */
+  readonly bytes: number | undefined
+  readonly maxBytes: number
+}
 
 export class DiskInsertion implements Insertion {
   readonly #host: InsertionHost
   readonly #metadata: StoredMetadata
   readonly #keyHash: Buffer
+  readonly #expected: Expected
   #chunks: Buffer[] = []
   #bytes = 0
   #large: LargeFile | null = null
   #open = true
 
-  constructor(host: InsertionHost, metadata: StoredMetadata, keyHash: Buffer) {
+  constructor(host: InsertionHost, metadata: StoredMetadata, keyHash: Buffer, expected: Expected) {
     this.#host = host
+    this.#expected = expected
     this.#metadata = metadata
     this.#keyHash = keyHash
   }
@@ -57,6 +66,10 @@ export class DiskInsertion implements Insertion {
   write(chunk: Buffer): boolean {
     if (!this.#open) return false
     this.#bytes += chunk.length
+    if (this.#bytes > this.#expected.maxBytes) {
+      this.abandon()
+      return false
+    }
     if (this.#large === null) {
       this.#chunks.push(chunk)
       if (this.#bytes > MAX_SMALL_BYTES) {
@@ -72,17 +85,19 @@ export class DiskInsertion implements Insertion {
 
   commit(): void {
     if (!this.#open) return
+    if (this.#bytes !== (this.#expected.bytes ?? this.#bytes)) return this.abandon()
     this.#open = false
     if (this.#metadata.status !== 204) {
       this.#metadata.fields.set('content-length', String(this.#bytes))
     }
-    if (this.#large === null) {
-      const body = Buffer.concat(this.#chunks, this.#bytes)
-      this.#chunks = []
-      this.#host.commit(this.#metadata, this.#keyHash, { kind: 'small', body })
-      return
-    }
-    this.#host.track(this.#large.finish(this.#metadata, this.#keyHash, this.#bytes))
+    this.#host.commit(this.#metadata, this.#keyHash, this.#written())
+  }
+
+  async #written(): Promise<Written | null> {
+    if (this.#large !== null) return this.#large.finish(this.#metadata, this.#keyHash, this.#bytes)
+    const body = Buffer.concat(this.#chunks, this.#bytes)
+    this.#chunks = []
+    return { kind: 'small', body }
   }
 
   abandon(): void {
@@ -96,7 +111,7 @@ export class DiskInsertion implements Insertion {
 /** Body first, as it comes; the head follows when the checksums are known. Without an index entry it does not exist. */
 class LargeFile implements BodyBacking {
   readonly #host: InsertionHost
-  readonly #number: number
+  #number = 0
   readonly #checksums: number[] = []
   #queue: Promise<void>
   #fd = -1
@@ -108,10 +123,13 @@ class LargeFile implements BodyBacking {
 
   constructor(host: InsertionHost) {
     this.#host = host
-    this.#number = host.nextSegment()
-    this.#queue = createFile(largePath(host.folder, this.#number)).then(
-      (fd) => {
+    this.#queue = createNumbered(
+      () => host.nextNumber(),
+      (number) => largePath(host.folder, number),
+    ).then(
+      ({ fd, number }) => {
         this.#fd = fd
+        this.#number = number
       },
       (error: Error) => this.#fail(error),
     )
@@ -166,10 +184,14 @@ class LargeFile implements BodyBacking {
     this.#blockBytes = 0
   }
 
-  async finish(metadata: StoredMetadata, keyHash: Buffer, bodyBytes: number): Promise<void> {
+  async finish(
+    metadata: StoredMetadata,
+    keyHash: Buffer,
+    bodyBytes: number,
+  ): Promise<Written | null> {
     if (this.#blockBytes > 0) this.#endBlock()
     await this.#queue
-    if (this.#failed) return
+    if (this.#failed) return null
     const head = encodeHead(keyHash, metadata, this.#checksums, 0)
     // Its own length at the very end lets eviction find the head without the index.
     const footer = Buffer.alloc(FOOTER_BYTES)
@@ -177,21 +199,17 @@ class LargeFile implements BodyBacking {
     try {
       await writeAll(this.#fd, [head, footer], bodyBytes)
     } catch (error) {
-      return this.#fail(error as Error)
+      this.#fail(error as Error)
+      return null
     }
     closeFile(this.#fd)
-    const written = {
-      kind: 'large',
-      number: this.#number,
-      bodyBytes,
-      headBytes: head.length,
-    } as const
-    this.#host.commit(metadata, keyHash, written)
+    this.#fd = -1
+    return { kind: 'large', number: this.#number, bodyBytes, headBytes: head.length }
   }
 
   discard(): void {
     this.#failed = true
-    void this.#queue.then(() => this.#remove())
+    this.#host.track(this.#queue.then(() => this.#remove()))
   }
 
   #fail(error: Error): void {
@@ -202,7 +220,9 @@ class LargeFile implements BodyBacking {
   }
 
   #remove(): void {
-    if (this.#fd !== -1) closeFile(this.#fd)
+    // Without a descriptor there is no file of this body.
+    if (this.#fd === -1) return
+    closeFile(this.#fd)
     this.#fd = -1
     this.#host.removeLarge(this.#number)
   }

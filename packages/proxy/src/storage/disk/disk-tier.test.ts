@@ -1,71 +1,111 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import t from 'tap'
-import { DEFAULT_RULE } from '../../caching/cache-rule.ts'
-import { reusePolicy } from '../../caching/may-store.ts'
-import { responseDirectives } from '../../caching/targeted-cache-control.ts'
-import { NO_VARIANT } from '../../caching/vary.ts'
-import { Fields } from '../../http/fields.ts'
-import type { StoredHandle } from '../shared-tier.ts'
-import type { StoredMetadata } from '../stored-response.ts'
-import { DiskTier } from './disk-tier.ts'
+import { bodyOf, patterned, store } from '../shared-tier.contract.ts'
+import { diskTier } from '../test-support/disk.ts'
+import { recordFiles, spaceTaken } from '../test-support/disk-files.ts'
+import { metadata } from '../test-support/stored.ts'
 
-const NOW = Date.UTC(2026, 10, 20)
+const SMALL = 50_000
+const LARGE = 3_000_000
 
-function metadata(key: string): StoredMetadata {
-  const fields = Fields.from([
-    ['cache-control', 'max-age=60'],
-    ['etag', '"x"'],
-  ])
-  const policy = reusePolicy(200, fields, responseDirectives(fields), DEFAULT_RULE, NOW)
-  return {
-    key,
-    keyExtra: '',
-    variant: NO_VARIANT,
-    status: 200,
-    fields,
-    responseAt: NOW,
-    ageBaseAt: NOW,
-    freshUntilAt: NOW + 60_000,
-    policy,
-    part: undefined,
-    purgeSequence: 0,
+t.test('what was stored outlives the process that stored it', async (t) => {
+  const { path, ...first } = diskTier(t)
+  for (const bytes of [0, SMALL, LARGE]) {
+    await store(settling(first.tier), { key: `${bytes}` }, patterned(bytes))
   }
-}
-
-async function bodyOf(handle: StoredHandle, first = 0, end = handle.bodyLength): Promise<Buffer> {
-  const pieces: Buffer[] = []
-  const read = handle.read(first, end)
-  for (let piece = await read.next(); piece !== null; piece = await read.next()) pieces.push(piece)
-  return Buffer.concat(pieces)
-}
-
-t.test('what was committed is found, by another tier on the same folder too', async (t) => {
-  const path = mkdtempSync(join(tmpdir(), 'larder-disk-'))
-  t.teardown(() => rmSync(path, { recursive: true }))
-  const tier = new DiskTier({ path, maxSizeBytes: 1 << 30, onState: (s, r) => t.comment(s, r) })
-  for (const size of [0, 10, 5000, 70_000, 1024 * 1024, 3_000_000]) {
-    const body = Buffer.alloc(size, `${size},`)
-    const insertion = tier.insert(metadata(`k${size}`), size)
-    for (let at = 0; at < size; at += 50_000) insertion?.write(body.subarray(at, at + 50_000))
-    insertion?.commit()
-    await tier.settled()
-    const [handle] = await tier.lookUp(`k${size}`)
-    t.ok(handle, `${size}`)
-    t.ok((await bodyOf(handle)).equals(body))
-    t.ok(
-      (await bodyOf(handle, Math.floor(size / 3), Math.floor(size / 2))).equals(
-        body.subarray(Math.floor(size / 3), Math.floor(size / 2)),
-      ),
-    )
+  await first.tier.close()
+  const { tier } = diskTier(t, { path })
+  for (const bytes of [0, SMALL, LARGE]) {
+    const [stored] = await tier.lookUp(`${bytes}`)
+    t.ok((await bodyOf(stored)).equals(patterned(bytes)), `${bytes} bytes`)
   }
-  await tier.close()
-  const again = new DiskTier({ path, maxSizeBytes: 1 << 30, onState: (s, r) => t.comment(s, r) })
-  const [handle] = await again.lookUp('k70000')
-  t.equal((await bodyOf(handle)).length, 70_000)
-  t.same(handle.metadata.fields.get('etag'), '"x"')
-  await again.removeKey('k70000')
-  t.same(await again.lookUp('k70000'), [])
-  await again.close()
 })
+
+t.test('what one worker stores or removes the others see', async (t) => {
+  const { path, tier: one } = diskTier(t)
+  const { tier: other } = diskTier(t, { path })
+  t.same(await other.lookUp('k'), [])
+  await store(settling(one), {}, 'hello')
+  t.equal((await bodyOf((await other.lookUp('k'))[0])).toString(), 'hello')
+  await other.removeKey('k')
+  t.same(await one.lookUp('k'), [])
+})
+
+t.test('bytes stored under two URLs are kept once, and outlive either', async (t) => {
+  const { path, tier } = diskTier(t)
+  const body = patterned(900_000)
+  for (const key of ['a', 'b', 'c']) await store(settling(tier), { key }, body)
+  const segments = recordFiles(path, 'segments')
+  t.ok(spaceTaken(path) < 2 * body.length, `${spaceTaken(path)} bytes in ${segments.length} files`)
+  await tier.removeKey('a')
+  t.same(await tier.lookUp('a'), [])
+  for (const key of ['b', 'c']) {
+    t.ok((await bodyOf((await tier.lookUp(key))[0])).equals(body), key)
+  }
+})
+
+t.test('a body that is replaced or removed is read to its end', async (t) => {
+  const { path, tier } = diskTier(t)
+  for (const bytes of [900_000, LARGE]) {
+    const key = `${bytes}`
+    await store(settling(tier), { key }, patterned(bytes, 1))
+    const [stored] = await tier.lookUp(key)
+    const read = stored.read(0, bytes)
+    const pieces = [await read.next()]
+    await store(settling(tier), { key }, patterned(bytes, 2))
+    await tier.removeKey(key)
+    for (let piece = await read.next(); piece !== null; piece = await read.next()) {
+      pieces.push(piece)
+    }
+    const whole = Buffer.concat(pieces.filter((piece) => piece !== null))
+    t.ok(whole.equals(patterned(bytes, 1)), key)
+  }
+  t.same(recordFiles(path, 'large'), [], 'and its file is gone')
+})
+
+t.test('a removal makes commits of the same key void that are still under way', async (t) => {
+  const { tier } = diskTier(t)
+  await store(settling(tier), { key: 'other' }, 'other')
+  for (const bytes of [10, SMALL, LARGE]) {
+    const insertion = tier.insert(metadata({ key: 'k' }), undefined)
+    insertion?.write(patterned(bytes))
+    insertion?.commit()
+    await tier.removeKey('k')
+    await tier.settled()
+    t.same(await tier.lookUp('k'), [], `${bytes} bytes`)
+  }
+})
+
+t.test('freshening does not undo a newer response (RFC 9111 §4.3.4)', async (t) => {
+  const { tier } = diskTier(t)
+  await store(settling(tier), {}, 'old')
+  const [old] = await tier.lookUp('k')
+  await store(settling(tier), {}, 'new')
+  await tier.freshen(old, metadata({ responseAt: 1 }))
+  const [stored] = await tier.lookUp('k')
+  t.equal((await bodyOf(stored)).toString(), 'new')
+  t.not(stored.metadata.responseAt, 1)
+})
+
+t.test(
+  'a body under way can be read as far as it has come, and abandoned leaves no file',
+  async (t) => {
+    const { path, tier } = diskTier(t)
+    const body = patterned(LARGE)
+    const insertion = tier.insert(metadata(), LARGE)
+    insertion?.write(body)
+    await until(() => insertion?.backing?.writtenBytes === LARGE)
+    t.ok((await insertion?.backing?.read(1000, 200_000))?.equals(body.subarray(1000, 200_000)))
+    insertion?.abandon()
+    await tier.settled()
+    await until(() => recordFiles(path, 'large').length === 0)
+    t.same(await tier.lookUp('k'), [])
+  },
+)
+
+function settling(tier: ReturnType<typeof diskTier>['tier']) {
+  return { tier, settled: () => tier.settled() }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+}

@@ -1,46 +1,39 @@
-import { mkdirSync, unlink } from 'node:fs'
-import { join } from 'node:path'
+import { unlink } from 'node:fs'
 import { hashOf } from '../content-hash.ts'
-import { blockChecksums, decodeHead, encodeHead, slotOf } from '../record.ts'
 import type { BodyRead, SharedTier, StoredHandle } from '../shared-tier.ts'
 import type { Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
-import { DiskBodyRead } from './disk-body-read.ts'
-import { largePath, readExactly } from './disk-files.ts'
-import { DiskIndex, type Location } from './disk-index.ts'
+import { CorruptRecordError, DiskBodyRead } from './disk-body-read.ts'
+import { FileEndsError, largePath } from './disk-files.ts'
+import { DiskHandle, type FoundRecord, HeldBody } from './disk-handle.ts'
+import { DiskHealth } from './disk-health.ts'
+import { type IndexChange, UnusableIndexError } from './disk-index.ts'
 import { DiskInsertion, type InsertionHost, type Written } from './disk-insertion.ts'
+import { setIndexAside } from './index-file.ts'
+import { type Location, OWN_FILE } from './location.ts'
+import { checkIndexFile, closeDisk, type OpenDisk, openDisk, probeFolder } from './open-disk.ts'
 import { ReadFiles } from './read-files.ts'
-import { SegmentWriter } from './segment-writer.ts'
+import { readRecord } from './read-record.ts'
+import { writeHead, writeRecord } from './write-record.ts'
 
 export interface DiskTierOptions {
   readonly path: string
   readonly maxSizeBytes: number
+  /** How often a tier in trouble is tried again. */
+  readonly retryMs?: number
   /** The tier went off (with the reason) or came back; told once per change. */
   onState(state: 'on' | 'off', reason: string): void
   /** A record was read: for eviction to know what is in use. */
   onHit?(segment: number, offset: number): void
 }
 
-/** Segments are a 256th of the tier, within these bounds: eviction takes one at a time. */
-const MIN_SEGMENT_BYTES = 1024 * 1024
-const MAX_SEGMENT_BYTES = 64 * 1024 * 1024
-/** A body at least this long is looked for under its content hash before it is written again. */
-const MIN_SHARED_BODY_BYTES = 4096
-/** A body up to this long is read together with its head. */
-const MAX_READ_AHEAD_BYTES = 64 * 1024
-/** How long a tier in trouble is left alone. */
+/** How long a tier in trouble is left alone, unless the options say otherwise. */
 const RETRY_MS = 2_000
-/** Offset of records that have a file of their own. */
-export const OWN_FILE = 0xffffffff
+/** Commits under way; beyond it new responses are not stored. */
+const MAX_PENDING = 4096
 
-export function segmentBytesFor(maxSizeBytes: number): number {
-  return Math.min(MAX_SEGMENT_BYTES, Math.max(MIN_SEGMENT_BYTES, Math.floor(maxSizeBytes / 256)))
-}
-
-/** Address space of the index: ample for the records that fit, and costs nothing until it is used. */
-export function indexMapBytes(maxSizeBytes: number): number {
-  return Math.min(64 * 2 ** 30, Math.max(2 ** 30, Math.floor(maxSizeBytes / 4)))
-}
+/** Removals that are kept for a tier in trouble. */
+const MAX_OWED = 100_000
 
 /** The disk tier as a worker uses it; eviction is the primary's (`evictor.ts`). */
 export class DiskTier implements SharedTier, InsertionHost {
@@ -49,210 +42,222 @@ export class DiskTier implements SharedTier, InsertionHost {
   readonly folder: string
   /** Records that were not what was stored. */
   corrupt = 0
-  readonly #options: DiskTierOptions
-  /** @internal */
   readonly files: ReadFiles
-  #index: DiskIndex | null = null
-  #writer: SegmentWriter | null = null
-  #retryAt = 0
-  #on = true
-  #pending = new Set<Promise<void>>()
+  readonly #options: DiskTierOptions
+  readonly #health: DiskHealth
+  readonly #pending = new Set<Promise<void>>()
+  /** Commits under way by key hash; a removal of the key makes them void. */
+  readonly #committing = new Map<string, Set<{ void: boolean }>>()
+  /** Keys whose removal could not be written, by key hash: they are not found, and removed when the tier is back. */
+  readonly #owed = new Map<string, Buffer>()
+  #disk: OpenDisk | null = null
+  #closed = false
 
   /** Opens nothing yet: the first use does, when the worker has become who it is to be. */
   constructor(options: DiskTierOptions) {
     this.folder = options.path
     this.#options = options
     this.files = new ReadFiles(options.path)
+    this.#health = new DiskHealth({
+      intervalMs: options.retryMs ?? RETRY_MS,
+      onState: (state, reason) => options.onState(state, reason),
+      check: async () => {
+        if (this.#disk !== null) checkIndexFile(this.folder, this.#disk.index)
+      },
+      probe: () => this.#probe(),
+    })
   }
 
   /** Whether the tier works, as far as is known. */
   get on(): boolean {
-    return this.#on
+    return this.#health.on
   }
 
-  #open(): DiskIndex | null {
-    if (this.#index !== null) return this.#index
-    if (performance.now() < this.#retryAt) return null
+  #open(): OpenDisk | null {
+    if (this.#disk !== null) return this.#disk
+    if (!this.#health.on) return null
     try {
-      mkdirSync(join(this.folder, 'segments'), { recursive: true, mode: 0o700 })
-      const index = new DiskIndex(this.folder, indexMapBytes(this.#options.maxSizeBytes))
-      this.#index = index
-      const segmentBytes = segmentBytesFor(this.#options.maxSizeBytes)
-      this.#writer = new SegmentWriter(this.folder, segmentBytes, () => index.nextSegment())
-      this.#recovered()
-      return index
+      this.#disk = openDisk(this.folder, this.#options.maxSizeBytes)
     } catch (error) {
-      this.#trouble(error as Error)
-      return null
+      this.#trouble(error)
+    }
+    return this.#disk
+  }
+
+  /** Off: what is open may be of a folder that is gone. Everything is opened anew. */
+  async #probe(): Promise<void> {
+    if (this.#closed) return
+    const disk = this.#disk
+    this.#disk = null
+    // Whatever still fails belongs to what is let go.
+    if (disk !== null) await closeDisk(disk).catch(() => undefined)
+    const opened = openDisk(this.folder, this.#options.maxSizeBytes)
+    try {
+      await probeFolder(this.folder)
+      await opened.changes.change({ kind: 'takeNumber' })
+      await this.#settleOwed(opened)
+      checkIndexFile(this.folder, opened.index)
+    } catch (error) {
+      await closeDisk(opened).catch(() => undefined)
+      if (error instanceof UnusableIndexError) setIndexAside(this.folder)
+      throw error
+    }
+    if (this.#closed) await closeDisk(opened)
+    else this.#disk = opened
+  }
+
+  async #settleOwed({ changes }: OpenDisk): Promise<void> {
+    for (const [name, keyHash] of this.#owed) {
+      const { left } = await changes.change({ kind: 'removeKey', keyHash })
+      this.#removeFiles(left)
+      this.#owed.delete(name)
     }
   }
 
   async lookUp(key: string): Promise<readonly StoredHandle[]> {
-    const index = this.#open()
-    if (index === null) return []
+    const disk = this.#open()
+    if (disk === null) return []
     const keyHash = hashOf(key)
+    if (this.#owed.size > 0 && this.#owed.has(keyHash.toString('latin1'))) return []
     try {
-      const locations = await index.find(keyHash)
+      const locations = await disk.index.find(keyHash)
       if (locations.length === 0) return []
-      const handles = await Promise.all(locations.map((at) => this.#read(key, keyHash, at)))
-      return handles.filter((handle) => handle !== null)
+      const records = await Promise.all(locations.map((at) => this.#read(key, keyHash, at)))
+      return records.filter((one) => one !== null).map((record) => new DiskHandle(this, record))
     } catch (error) {
-      this.#trouble(error as Error)
+      this.#trouble(error)
       return []
     }
   }
 
-  /** One record's head, and the body with it when it is short; null when it is not sound. */
-  async #read(key: string, keyHash: Buffer, location: Location): Promise<DiskHandle | null> {
-    const large = location.offset === OWN_FILE
-    const inline = location.bodySegment === location.segment && !large
-    const together = inline && location.bodyBytes <= MAX_READ_AHEAD_BYTES
-    const headAt = large ? location.bodyBytes : location.offset
-    const { headBytes } = location
-    let bytes: Buffer
+  async #read(key: string, keyHash: Buffer, location: Location): Promise<FoundRecord | null> {
     try {
-      bytes = await this.files.use(location.segment, large, (fd) =>
-        readExactly(fd, headAt, headBytes + (together ? location.bodyBytes : 0)),
-      )
+      return await readRecord(this.files, key, keyHash, location)
     } catch (error) {
-      this.#drop(keyHash, location, error as NodeJS.ErrnoException)
+      this.#unreadable(keyHash, location, error)
       return null
     }
-    const head = decodeHead(bytes.subarray(0, headBytes), keyHash)
-    if (head === null || head.metadata.key !== key) {
-      this.#drop(keyHash, location, null)
-      return null
-    }
-    const body = together ? bytes.subarray(headBytes) : null
-    return new DiskHandle(this, keyHash, location, head.metadata, head.blockChecksums, body)
   }
 
-  /** A record that is gone (evicted) or not sound leaves the index; the response is a miss. */
-  #drop(keyHash: Buffer, location: Location, error: NodeJS.ErrnoException | null): void {
-    if (error?.code !== 'ENOENT') this.corrupt++
-    if (error?.code === 'EIO') this.#trouble(error)
-    void this.#track(this.#index?.remove(keyHash, location))
+  /** A record that is gone (evicted) or not sound leaves the index; one that cannot be read now stays. */
+  #unreadable(keyHash: Buffer, location: Location, error: unknown): void {
+    if (this.#closed) return
+    const { code } = error as NodeJS.ErrnoException
+    const damaged =
+      error instanceof CorruptRecordError || error instanceof FileEndsError || code === 'EIO'
+    if (damaged) this.corrupt++
+    if (!damaged || code === 'EIO') {
+      // Descriptors, permissions, a disk that fails: nothing is wrong with the record as far as is known.
+      if (code !== 'ENOENT') this.#trouble(error)
+      if (code !== 'ENOENT' && code !== 'EIO') return
+    }
+    this.#change({ kind: 'remove', keyHash, location })
   }
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
-    const index = this.#open()
-    if (index === null || this.#writer === null || this.#writer.full) return null
-    if (performance.now() < this.#retryAt) return null
-    if ((expectedBytes ?? 0) > this.#options.maxSizeBytes / 4) return null
+    const disk = this.#open()
+    if (disk === null || !this.#health.on) return null
+    if (disk.segments.full || this.#pending.size > MAX_PENDING) return null
+    const maxBytes = Math.floor(this.#options.maxSizeBytes / 4)
+    if ((expectedBytes ?? 0) > maxBytes) return null
     // The tier writes Content-Length into its own copy of the fields.
     const own = { ...metadata, fields: metadata.fields.clone() }
-    return new DiskInsertion(this, own, hashOf(metadata.key))
+    return new DiskInsertion(this, own, hashOf(metadata.key), { bytes: expectedBytes, maxBytes })
   }
 
-  nextSegment(): number {
-    const index = this.#index
-    if (index === null) throw new Error('the disk tier is not open')
-    return index.nextSegment()
+  async nextNumber(): Promise<number> {
+    return (await this.#opened().changes.change({ kind: 'takeNumber' })).number
   }
 
-  commit(metadata: StoredMetadata, keyHash: Buffer, written: Written): void {
-    void this.#track(this.#commit(metadata, keyHash, written))
+  #opened(): OpenDisk {
+    if (this.#disk === null) throw new Error('the disk tier is not open')
+    return this.#disk
   }
 
-  async #commit(metadata: StoredMetadata, keyHash: Buffer, written: Written): Promise<void> {
-    const index = this.#index
-    const writer = this.#writer
-    if (index === null || writer === null) return
-    const common = { storedAt: Math.floor(metadata.responseAt / 1000), slot: slotOf(metadata) }
-    if (written.kind === 'large') {
-      const { number, bodyBytes, headBytes } = written
-      await index.put(keyHash, {
-        ...common,
-        segment: number,
-        offset: OWN_FILE,
-        headBytes,
-        bodyBytes,
-        bodySegment: number,
-        bodyOffset: 0,
-      })
+  commit(metadata: StoredMetadata, keyHash: Buffer, written: Promise<Written | null>): void {
+    if (this.#closed) return
+    const name = keyHash.toString('latin1')
+    const commit = { void: false }
+    const commits = this.#committing.get(name) ?? new Set()
+    this.#committing.set(name, commits.add(commit))
+    const work = this.#commit(metadata, keyHash, written, commit).finally(() => {
+      commits.delete(commit)
+      if (commits.size === 0) this.#committing.delete(name)
+    })
+    this.track(work)
+  }
+
+  async #commit(
+    metadata: StoredMetadata,
+    keyHash: Buffer,
+    writing: Promise<Written | null>,
+    commit: { readonly void: boolean },
+  ): Promise<void> {
+    const written = await writing
+    if (written === null) return
+    if (commit.void) {
+      if (written.kind === 'large') this.removeLarge(written.number)
       return
     }
-    const { body } = written
-    const shared = await this.#findBody(index, body)
-    const head = encodeHead(
-      keyHash,
-      metadata,
-      blockChecksums(body),
-      shared === null ? body.length : 0,
-    )
-    const place = await writer.append(shared === null ? [head, body] : [head])
-    const bodySegment = shared?.segment ?? place.segment
-    const bodyOffset = shared?.offset ?? place.offset + head.length
-    if (shared === null && body.length >= MIN_SHARED_BODY_BYTES) {
-      await index.putBody(hashOf(body), bodySegment, bodyOffset, body.length)
-    }
-    await index.put(keyHash, {
-      ...common,
-      ...place,
-      headBytes: head.length,
-      bodyBytes: body.length,
-      bodySegment,
-      bodyOffset,
-    })
+    const disk = this.#opened()
+    const { location, body } = await writeRecord(disk, this.files, metadata, keyHash, written)
+    if (body !== null) this.#change(body)
+    if (commit.void) return
+    const { left } = await disk.changes.change({ kind: 'put', keyHash, location })
+    this.#removeFiles(left)
   }
 
-  /** The same bytes, stored under another URL: one copy serves both. */
-  async #findBody(
-    index: DiskIndex,
-    body: Buffer,
-  ): Promise<{ segment: number; offset: number } | null> {
-    if (body.length < MIN_SHARED_BODY_BYTES) return null
-    const found = index.findBody(hashOf(body))
-    if (found === undefined || found.bytes !== body.length) return null
-    try {
-      const held = await this.files.use(found.segment, false, (fd) =>
-        readExactly(fd, found.offset, found.bytes),
-      )
-      return held.equals(body) ? found : null
-    } catch {
-      // Evicted, or not sound: the bytes are written again.
-      return null
-    }
-  }
-
+  /** A new head, the body where it is. One that was replaced or removed meanwhile is left alone. */
   async freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void> {
-    const index = this.#index
-    const writer = this.#writer
-    if (!(stored instanceof DiskHandle) || index === null || writer === null) return
-    // A large file keeps its old head: it is validated again after the next restart of memory, at most.
-    if (stored.location.offset === OWN_FILE) return
-    const { keyHash, location, checksums } = stored
-    await this.#track(
-      (async () => {
-        const head = encodeHead(keyHash, metadata, checksums, 0)
-        const place = await writer.append([head])
-        await index.put(keyHash, {
-          ...location,
-          ...place,
-          headBytes: head.length,
-          storedAt: Math.floor(metadata.responseAt / 1000),
-          slot: slotOf(metadata),
-        })
-      })(),
-    )
+    if (!(stored instanceof DiskHandle) || this.#closed || !this.#health.on) return
+    await this.#track(this.#freshen(stored.record, metadata))
+  }
+
+  async #freshen(record: FoundRecord, metadata: StoredMetadata): Promise<void> {
+    const disk = this.#opened()
+    const { keyHash, location: before } = record
+    const location = await writeHead(disk, record, metadata)
+    await disk.changes.change({ kind: 'replace', keyHash, before, location })
   }
 
   async remove(stored: StoredHandle): Promise<void> {
     if (!(stored instanceof DiskHandle)) return
-    await this.#track(this.#index?.remove(stored.keyHash, stored.location))
-    if (stored.location.offset === OWN_FILE) this.removeLarge(stored.location.segment)
+    const { keyHash, location } = stored.record
+    await this.#track(this.#forget({ kind: 'remove', keyHash, location }))
   }
 
   async removeKey(key: string): Promise<void> {
-    const index = this.#index
-    if (index === null) return
+    if (this.#closed) return
+    const keyHash = hashOf(key)
+    const name = keyHash.toString('latin1')
+    for (const commit of this.#committing.get(name) ?? []) commit.void = true
+    if (this.#open() === null) return this.#owe(name, keyHash)
+    const removal = this.#forget({ kind: 'removeKey', keyHash })
     await this.#track(
-      (async () => {
-        for (const { segment, offset } of await index.removeKey(hashOf(key))) {
-          if (offset === OWN_FILE) this.removeLarge(segment)
-        }
-      })(),
+      removal.catch((error: unknown) => {
+        this.#owe(name, keyHash)
+        throw error
+      }),
     )
+  }
+
+  #owe(name: string, keyHash: Buffer): void {
+    // Beyond the bound a disk out of order for so long may give a response once more that was invalidated.
+    if (!this.#closed && this.#owed.size < MAX_OWED) this.#owed.set(name, keyHash)
+  }
+
+  async #forget(change: IndexChange): Promise<void> {
+    if (this.#closed) return
+    const { left } = await this.#opened().changes.change(change)
+    this.#removeFiles(left)
+  }
+
+  #change(change: IndexChange): void {
+    this.track(this.#forget(change))
+  }
+
+  #removeFiles(locations: readonly Location[]): void {
+    for (const one of locations) if (one.bodyInFile) this.removeLarge(one.bodySegment)
   }
 
   removeLarge(number: number): void {
@@ -260,131 +265,63 @@ export class DiskTier implements SharedTier, InsertionHost {
     unlink(largePath(this.folder, number), () => undefined)
   }
 
-  /** @internal */
-  readBody(handle: DiskHandle, first: number, end: number): BodyRead {
-    const { location, checksums, keyHash, body } = handle
-    const large = location.offset === OWN_FILE
+  readBody(record: FoundRecord, first: number, end: number): BodyRead {
+    const { location, checksums, keyHash, body } = record
     this.#options.onHit?.(location.segment, location.offset)
-    if (body !== null && first === 0 && end >= body.length && handle.bodySound) {
-      return new HeldBody(body)
+    if (body !== null) return new HeldBody(body.subarray(first, end))
+    if (location.bodyInFile && location.offset !== OWN_FILE) {
+      this.#options.onHit?.(location.bodySegment, OWN_FILE)
     }
     const place = {
       segment: location.bodySegment,
-      large,
+      large: location.bodyInFile,
       offset: location.bodyOffset,
       bytes: location.bodyBytes,
       checksums,
     }
-    return new DiskBodyRead(this.files, place, first, end, () =>
-      this.#drop(keyHash, location, null),
+    return new DiskBodyRead(this.files, place, first, end, (error) =>
+      this.#unreadable(keyHash, location, error),
     )
-  }
-
-  track(work: Promise<void>): void {
-    void this.#track(work)
   }
 
   failed(error: Error): void {
     this.#trouble(error)
   }
 
+  track(work: Promise<unknown>): void {
+    void this.#track(work)
+  }
+
   /** Settles when all that was committed is on disk. */
   async settled(): Promise<void> {
     while (this.#pending.size > 0) await Promise.all(this.#pending)
-    await this.#index?.flushed()
   }
 
   async close(): Promise<void> {
     await this.settled()
-    await this.#writer?.close()
+    this.#closed = true
+    this.#health.close()
     this.files.close()
-    await this.#index?.close()
-    this.#index = null
-    this.#retryAt = Number.POSITIVE_INFINITY
+    const disk = this.#disk
+    this.#disk = null
+    // What fails now is of no use to anyone any more.
+    if (disk !== null) await closeDisk(disk).catch(() => undefined)
   }
 
   /** Keeps count of what is under way; its failure is trouble of the tier, not of a request. */
-  async #track(work: Promise<unknown> | undefined): Promise<void> {
-    if (work === undefined) return
-    const tracked = work.then(
-      () => this.#recovered(),
-      (error: Error) => this.#trouble(error),
+  async #track(work: Promise<unknown>): Promise<void> {
+    const tracked: Promise<void> = work.then(
+      () => undefined,
+      (error: unknown) => this.#trouble(error),
     )
     this.#pending.add(tracked)
     await tracked
     this.#pending.delete(tracked)
   }
 
-  #trouble(error: NodeJS.ErrnoException): void {
-    this.#retryAt = performance.now() + RETRY_MS
-    if (!this.#on) return
-    this.#on = false
-    this.#options.onState('off', error.code ?? error.message)
-  }
-
-  #recovered(): void {
-    if (this.#on) return
-    this.#on = true
-    this.#options.onState('on', '')
-  }
-}
-
-/** @internal */
-class DiskHandle implements StoredHandle {
-  readonly keyHash: Buffer
-  readonly location: Location
-  readonly metadata: StoredMetadata
-  readonly checksums: readonly number[]
-  /** Read along with the head; null when it was too long. */
-  readonly body: Buffer | null
-  readonly #tier: DiskTier
-
-  constructor(
-    tier: DiskTier,
-    keyHash: Buffer,
-    location: Location,
-    metadata: StoredMetadata,
-    checksums: readonly number[],
-    body: Buffer | null,
-  ) {
-    this.#tier = tier
-    this.keyHash = keyHash
-    this.location = location
-    this.metadata = metadata
-    this.checksums = checksums
-    this.body = body
-  }
-
-  get bodyLength(): number {
-    return this.location.bodyBytes
-  }
-
-  /** Bodies read along are at most one block long. */
-  get bodySound(): boolean {
-    return (
-      this.body !== null && blockChecksums(this.body).every((sum, i) => sum === this.checksums[i])
-    )
-  }
-
-  read(first: number, end: number): BodyRead {
-    return this.#tier.readBody(this, first, end)
-  }
-}
-
-class HeldBody implements BodyRead {
-  #body: Buffer | null
-
-  constructor(body: Buffer) {
-    this.#body = body
-  }
-
-  async next(): Promise<Buffer | null> {
-    const body = this.#body
-    this.#body = null
-    return body === null || body.length === 0 ? null : body
-  }
-
-  close(): void {
-    this.#body = null
+  #trouble(error: unknown): void {
+    if (this.#closed) return
+    // Node and LMDB throw nothing but errors.
+    this.#health.trouble(error as Error)
   }
 }

@@ -1,12 +1,13 @@
-import { readdir, statfs, stat as statOf, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
-import { hashOf } from '../content-hash.ts'
-import { HEAD_BYTES, headLength, inlineBodyBytes, keyHashOf } from '../record.ts'
-import { closeFile, largePath, openFile, readExactly, segmentPath } from './disk-files.ts'
-import { DiskIndex, type Location } from './disk-index.ts'
-import { FOOTER_BYTES } from './disk-insertion.ts'
-import { indexMapBytes, segmentBytesFor } from './disk-tier.ts'
+import { statfs, unlink } from 'node:fs/promises'
+import { DiskIndex } from './disk-index.ts'
+import { type EvictionTools, emptyLarge, emptySegment } from './evict-file.ts'
+import { HotPlaces } from './hot-places.ts'
+import { indexPath } from './index-file.ts'
+import { IndexSweep } from './index-sweep.ts'
+import { OWN_FILE } from './location.ts'
+import { checkIndexFile, indexMapBytes, segmentBytesFor } from './open-disk.ts'
 import { type FileOwner, SegmentWriter } from './segment-writer.ts'
+import { ignoreMissing, type StoredFile, StoredFiles, spaceOf } from './stored-files.ts'
 
 export interface EvictorOptions {
   readonly path: string
@@ -26,18 +27,17 @@ export interface EvictorCounts {
   reinsertedRecords: number
 }
 
-interface StoredFile {
-  readonly number: number
-  readonly large: boolean
-  readonly path: string
-  bytes: number
-}
-
 const INTERVAL_MS = 500
-/** Places in use that are remembered, over all segments. */
-const MAX_HITS = 1_000_000
-/** At most this much of an evicted segment is kept: more, and eviction would free nothing. */
-const MAX_REINSERTED_SHARE = 0.25
+/** A round may take this share of the time: with millions of files there are fewer rounds. */
+const MAX_BUSY_SHARE = 0.1
+/** Of what is evicted this share may be written again because it is in use: more, and eviction would free nothing. */
+const KEPT_SHARE = 0.25
+/** That may be saved up for one long record after many short ones. */
+const MAX_KEPT_BYTES = 8 * 1024 * 1024
+/** What of the expected growth is left after a round without any. */
+const GROWTH_MEMORY = 0.99
+/** The newest files are being written. */
+const NEWEST_KEPT = 2
 
 /**
  * Holds the disk tier to its size: takes the oldest segment (or file) as a whole, writes what of it was read lately
@@ -53,38 +53,44 @@ export class Evictor {
   }
   readonly #options: EvictorOptions
   readonly #segmentBytes: number
-  readonly #hits = new Map<number, Set<number>>()
-  #hitCount = 0
-  #index: DiskIndex | null = null
-  #writer: SegmentWriter | null = null
-  readonly #sizes = new Map<string, number>()
+  readonly #hot = new HotPlaces()
+  readonly #files: StoredFiles
+  readonly #sweep = new IndexSweep()
+  #tools: EvictionTools | null = null
+  /** What there was after the last round: what came since may come again before the next. */
+  #leftBytes: number | null = null
+  #expectedGrowthBytes = 0
+  /** What may be written again of the segments to come. */
+  #mayKeepBytes = 0
   #timer: NodeJS.Timeout | null = null
   #running: Promise<void> | null = null
+  #closed = false
 
   constructor(options: EvictorOptions) {
     this.#options = options
     this.#segmentBytes = segmentBytesFor(options.maxSizeBytes)
+    this.#files = new StoredFiles(options.path)
   }
 
   start(): this {
-    this.#timer = setInterval(() => void this.run(), INTERVAL_MS)
-    this.#timer.unref()
+    this.#schedule(INTERVAL_MS)
     return this
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#closed) return
+    this.#timer = setTimeout(async () => {
+      const startedAt = performance.now()
+      await this.run()
+      const tookMs = performance.now() - startedAt
+      this.#schedule(Math.max(INTERVAL_MS, tookMs / MAX_BUSY_SHARE))
+    }, delayMs)
+    this.#timer.unref()
   }
 
   /** Records that were read, as workers report them: pairs of segment and offset. */
   noteHits(places: readonly number[]): void {
-    for (let i = 0; i + 1 < places.length; i += 2) {
-      if (this.#hitCount >= MAX_HITS) return
-      let offsets = this.#hits.get(places[i])
-      if (offsets === undefined) {
-        offsets = new Set()
-        this.#hits.set(places[i], offsets)
-      }
-      const before = offsets.size
-      offsets.add(places[i + 1])
-      this.#hitCount += offsets.size - before
-    }
+    this.#hot.note(places)
   }
 
   /** One round; rounds never overlap. Failures are told and tried again in the next. */
@@ -98,190 +104,98 @@ export class Evictor {
   }
 
   async #round(): Promise<void> {
-    const files = await this.#files()
-    const index = await sizeOf(join(this.#options.path, 'index', 'data.mdb'))
-    let used = index + files.reduce((sum, file) => sum + file.bytes, 0)
-    const free = await this.#freeBytes()
-    let wanted = Math.max(used - this.#options.maxSizeBytes, this.#options.minFreeBytes - free)
-    this.counts.usedBytes = used
-    for (const file of files) {
-      if (wanted <= 0) return
-      // The newest segments are being written.
-      if (files.length - files.indexOf(file) <= 2) return
-      const kept = await this.#evict(file)
-      used -= file.bytes - kept
-      wanted -= file.bytes - kept
-      this.counts.usedBytes = used
+    const files = await this.#files.list()
+    const index = await spaceOf(indexPath(this.#options.path))
+    this.counts.usedBytes = index + files.reduce((sum, file) => sum + file.bytes, 0)
+    const tools = await this.#open(index)
+    let wanted = await this.#wantedBytes()
+    const last = files.length - NEWEST_KEPT
+    for (let i = 0; i < last && wanted > 0; i++) {
+      const freed = await this.#evict(files[i], tools)
+      this.counts.usedBytes -= freed
+      wanted -= freed
     }
+    this.#leftBytes = this.counts.usedBytes
+    if (tools !== null) await this.#sweep.step(tools, files)
   }
 
-  /** Oldest first. Full segments do not change any more, so their size is asked for once. */
-  async #files(): Promise<StoredFile[]> {
-    const { path } = this.#options
-    const files: StoredFile[] = []
-    for (const name of await names(join(path, 'segments'))) {
-      const number = Number.parseInt(name, 16)
-      files.push({ number, large: false, path: segmentPath(path, number), bytes: 0 })
-    }
-    for (const folder of await names(join(path, 'large'))) {
-      for (const name of await names(join(path, 'large', folder))) {
-        const number = Number.parseInt(name, 16)
-        files.push({ number, large: true, path: largePath(path, number), bytes: 0 })
-      }
-    }
-    files.sort((a, b) => a.number - b.number)
-    for (const [i, file] of files.entries()) {
-      const recent = files.length - i <= 64
-      file.bytes = (recent ? undefined : this.#sizes.get(file.path)) ?? (await sizeOf(file.path))
-      this.#sizes.set(file.path, file.bytes)
-    }
-    return files
+  /**
+   * More than what is over the limit: the most that came between two rounds lately is expected to come again, and every
+   * worker has a segment to write. So the limit holds between rounds, too.
+   */
+  async #wantedBytes(): Promise<number> {
+    const { maxSizeBytes, minFreeBytes, path } = this.#options
+    const { usedBytes } = this.counts
+    const grownBytes = usedBytes - (this.#leftBytes ?? usedBytes)
+    this.#expectedGrowthBytes = Math.max(grownBytes, this.#expectedGrowthBytes * GROWTH_MEMORY)
+    const neededBytes = this.#expectedGrowthBytes + 2 * this.#segmentBytes
+    const roomBytes = Math.min(maxSizeBytes / 8, neededBytes)
+    const { bavail, bsize } = await statfs(path)
+    // A file system smaller than the tier is a limit, too.
+    const freeBytes = Math.max(minFreeBytes, 4 * this.#segmentBytes)
+    return Math.max(usedBytes - (maxSizeBytes - roomBytes), freeBytes - bavail * bsize)
   }
 
-  async #freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#options.path)
-    return bavail * bsize
-  }
-
-  /** Bytes written again. */
-  async #evict(file: StoredFile): Promise<number> {
-    const index = this.#open()
-    const hot = this.#hits.get(file.number) ?? new Set()
-    this.#hits.delete(file.number)
-    this.#hitCount -= hot.size
-    let kept = 0
-    if (file.large) {
-      this.counts.evictedFiles++
-      await this.#forgetLarge(file, index)
-    } else {
-      this.counts.evictedSegments++
-      kept = await this.#walk(file, index, hot)
+  /** Bytes that it freed. */
+  async #evict(file: StoredFile, tools: EvictionTools | null): Promise<number> {
+    const hot = this.#hot.take(file.number)
+    let keptBytes = 0
+    try {
+      const evicted = await this.#empty(file, tools, hot)
+      if (evicted === null) return 0
+      keptBytes = evicted.keptBytes
+      this.counts.reinsertedRecords += evicted.keptRecords
+    } catch (error) {
+      // On a full disk the index cannot change. The file goes all the same: entries without one are misses, and swept.
+      this.#options.onTrouble(error as Error)
     }
     await unlink(file.path).catch(ignoreMissing)
-    this.#sizes.delete(file.path)
-    return kept
+    if (file.large) this.counts.evictedFiles++
+    else this.counts.evictedSegments++
+    return file.bytes - keptBytes
   }
 
-  async #forgetLarge(file: StoredFile, index: DiskIndex): Promise<void> {
-    const fd = await openFile(file.path, 'r')
-    try {
-      const { size } = await statOf(file.path)
-      const footer = await readExactly(fd, Math.max(0, size - FOOTER_BYTES), FOOTER_BYTES)
-      const headAt = size - FOOTER_BYTES - footer.readUInt32BE(0)
-      if (headAt < 0) return
-      const start = await readExactly(fd, headAt, HEAD_BYTES)
-      if (headLength(start) === undefined) return
-      const keyHash = Buffer.from(keyHashOf(start))
-      const entry = (await index.find(keyHash)).find(({ segment }) => segment === file.number)
-      if (entry !== undefined) await index.remove(keyHash, entry)
-    } catch (error) {
-      // Cut while it was written: nothing refers to it.
-      if ((error as NodeJS.ErrnoException).code === 'EIO') throw error
-    } finally {
-      closeFile(fd)
-    }
+  async #empty(file: StoredFile, tools: EvictionTools | null, hot: ReadonlySet<number>) {
+    // Without an index nothing refers to it.
+    if (tools === null) return { keptBytes: 0, keptRecords: 0 }
+    if (file.large) return emptyLarge(tools, file, hot.has(OWN_FILE))
+    const mayKeepBytes = this.#mayKeepBytes + file.bytes * KEPT_SHARE
+    const evicted = await emptySegment(tools, file, hot, mayKeepBytes)
+    this.#mayKeepBytes = Math.min(MAX_KEPT_BYTES, mayKeepBytes - evicted.keptBytes)
+    return evicted
   }
 
-  /** Every record of a segment: those in use move on, the others leave the index. */
-  async #walk(file: StoredFile, index: DiskIndex, hot: ReadonlySet<number>): Promise<number> {
-    const fd = await openFile(file.path, 'r')
-    let kept = 0
-    try {
-      let offset = 0
-      while (offset + HEAD_BYTES <= file.bytes) {
-        const start = await readExactly(fd, offset, HEAD_BYTES)
-        const headBytes = headLength(start)
-        // A torn tail, or a segment that something else has written to: nothing behind it can be found.
-        if (headBytes === undefined) break
-        const length = headBytes + inlineBodyBytes(start)
-        if (offset + length > file.bytes) break
-        const bytes = await readExactly(fd, offset, length)
-        const reinsert = hot.has(offset) && kept + length < file.bytes * MAX_REINSERTED_SHARE
-        await this.#leave(index, file.number, offset, bytes, headBytes, reinsert)
-        if (reinsert) kept += length
-        offset += length
+  /** The index is the workers' to make: one of the primary's making they could not write. */
+  async #open(indexBytes: number): Promise<EvictionTools | null> {
+    const { path, maxSizeBytes, owner } = this.#options
+    if (this.#tools !== null) {
+      try {
+        checkIndexFile(path, this.#tools.index)
+        return this.#tools
+      } catch {
+        // The workers have made a new one, or will.
+        await this.#letGo()
       }
-    } finally {
-      closeFile(fd)
     }
-    return kept
+    if (indexBytes === 0) return null
+    const index = new DiskIndex(path, indexMapBytes(maxSizeBytes))
+    const next = async () => index.apply([{ kind: 'takeNumber' }])[0].number
+    const segments = new SegmentWriter(path, this.#segmentBytes, next, owner)
+    this.#tools = { folder: path, index, segments }
+    return this.#tools
   }
 
-  async #leave(
-    index: DiskIndex,
-    segment: number,
-    offset: number,
-    bytes: Buffer,
-    headBytes: number,
-    reinsert: boolean,
-  ): Promise<void> {
-    const keyHash = Buffer.from(keyHashOf(bytes))
-    const body = bytes.subarray(headBytes)
-    const entry = (await index.find(keyHash)).find(
-      (location) => location.segment === segment && location.offset === offset,
-    )
-    if (entry !== undefined && reinsert) await this.#moveOn(index, keyHash, entry, bytes, headBytes)
-    else if (entry !== undefined) await index.remove(keyHash, entry)
-    if (body.length > 0) await index.removeBody(hashOf(body), segment)
-  }
-
-  async #moveOn(
-    index: DiskIndex,
-    keyHash: Buffer,
-    entry: Location,
-    bytes: Buffer,
-    headBytes: number,
-  ): Promise<void> {
-    const place = await this.#openWriter(index).append([bytes])
-    const inline = bytes.length > headBytes
-    await index.put(keyHash, {
-      ...entry,
-      ...place,
-      bodySegment: inline ? place.segment : entry.bodySegment,
-      bodyOffset: inline ? place.offset + headBytes : entry.bodyOffset,
-    })
-    this.counts.reinsertedRecords++
-  }
-
-  #open(): DiskIndex {
-    this.#index ??= new DiskIndex(this.#options.path, indexMapBytes(this.#options.maxSizeBytes))
-    return this.#index
-  }
-
-  #openWriter(index: DiskIndex): SegmentWriter {
-    const { path, owner } = this.#options
-    this.#writer ??= new SegmentWriter(path, this.#segmentBytes, () => index.nextSegment(), owner)
-    return this.#writer
+  async #letGo(): Promise<void> {
+    const tools = this.#tools
+    this.#tools = null
+    await tools?.segments.close()
+    await tools?.index.close()
   }
 
   async close(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#closed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#running
-    await this.#writer?.close()
-    await this.#index?.close()
+    await this.#letGo()
   }
-}
-
-async function names(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder)
-  } catch (error) {
-    ignoreMissing(error as NodeJS.ErrnoException)
-    return []
-  }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  try {
-    // Blocks, not length: LMDB's file may have holes.
-    const { blocks } = await statOf(path)
-    return blocks * 512
-  } catch (error) {
-    ignoreMissing(error as NodeJS.ErrnoException)
-    return 0
-  }
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error
 }

@@ -15,6 +15,7 @@ export class ReadFiles {
   readonly #folder: string
   readonly #open = new Map<string, Promise<OpenFile>>()
   readonly #sweeper: NodeJS.Timeout
+  #closed = false
 
   constructor(folder: string) {
     this.#folder = folder
@@ -24,7 +25,26 @@ export class ReadFiles {
 
   /** Calls `use` with an open descriptor; rejects when the file is not there. */
   async use<T>(number: number, large: boolean, use: (fd: number) => Promise<T>): Promise<T> {
+    const lease = await this.lease(number, large)
+    try {
+      return await use(lease.fd)
+    } finally {
+      lease.end()
+    }
+  }
+
+  /** A descriptor that stays open until `end`, also when the file is removed meanwhile. */
+  async lease(number: number, large: boolean): Promise<FileLease> {
     const path = (large ? largePath : segmentPath)(this.#folder, number)
+    for (;;) {
+      const file = await this.#opened(path)
+      // The sweeper may have closed it in between.
+      if (!file.retired || file.users > 0) return new FileLease(file)
+    }
+  }
+
+  #opened(path: string): Promise<OpenFile> {
+    if (this.#closed) return Promise.reject(new Error('the disk tier is closed'))
     let opening = this.#open.get(path)
     if (opening === undefined) {
       opening = openFile(path, 'r').then((fd) => ({ fd, users: 0, retired: false }))
@@ -32,14 +52,7 @@ export class ReadFiles {
     } else this.#open.delete(path)
     this.#open.set(path, opening)
     if (this.#open.size > MAX_OPEN) this.#retireOldest()
-    const file = await opening
-    file.users++
-    try {
-      return await use(file.fd)
-    } finally {
-      file.users--
-      if (file.retired && file.users === 0) closeFile(file.fd)
-    }
+    return opening
   }
 
   #retireOldest(): void {
@@ -61,9 +74,31 @@ export class ReadFiles {
   }
 
   close(): void {
+    this.#closed = true
     clearInterval(this.#sweeper)
     for (const opening of this.#open.values()) opening.then(retire, () => undefined)
     this.#open.clear()
+  }
+}
+
+export class FileLease {
+  readonly #file: OpenFile
+  #ended = false
+
+  constructor(file: OpenFile) {
+    this.#file = file
+    file.users++
+  }
+
+  get fd(): number {
+    return this.#file.fd
+  }
+
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#file.users--
+    if (this.#file.retired && this.#file.users === 0) closeFile(this.#file.fd)
   }
 }
 

@@ -1,5 +1,6 @@
 import { chown } from 'node:fs/promises'
-import { closeFile, createFile, segmentPath, writeAll } from './disk-files.ts'
+import { dirname } from 'node:path'
+import { closeFile, createNumbered, isUnlinked, segmentPath, writeAll } from './disk-files.ts'
 
 interface Pending {
   readonly buffers: Buffer[]
@@ -30,7 +31,7 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024
 export class SegmentWriter {
   readonly #folder: string
   readonly #segmentBytes: number
-  readonly #nextSegment: () => number
+  readonly #nextSegment: () => Promise<number>
   readonly #owner: FileOwner | undefined
   #waiting: Pending[] = []
   #waitingBytes = 0
@@ -40,7 +41,12 @@ export class SegmentWriter {
   #length = 0
 
   /** `owner`: whose the files become, when it is not the process's own. */
-  constructor(folder: string, segmentBytes: number, nextSegment: () => number, owner?: FileOwner) {
+  constructor(
+    folder: string,
+    segmentBytes: number,
+    nextSegment: () => Promise<number>,
+    owner?: FileOwner,
+  ) {
     this.#folder = folder
     this.#segmentBytes = segmentBytes
     this.#nextSegment = nextSegment
@@ -49,11 +55,6 @@ export class SegmentWriter {
 
   get full(): boolean {
     return this.#waitingBytes > MAX_WAITING_BYTES
-  }
-
-  /** The segment being written; it is not evicted. */
-  get current(): number {
-    return this.#segment
   }
 
   /** Settles when the record is with the kernel. */
@@ -97,27 +98,43 @@ export class SegmentWriter {
   #takeBatch(): Pending[] {
     const batch: Pending[] = []
     let bytes = 0
-    while (this.#waiting.length > 0 && bytes < MAX_GATHERED_BYTES) {
-      const [next] = this.#waiting.splice(0, 1)
+    while (bytes < Math.min(MAX_GATHERED_BYTES, this.#segmentBytes)) {
+      const next = this.#waiting[batch.length]
+      if (next === undefined) break
       batch.push(next)
       bytes += next.bytes
     }
+    this.#waiting.splice(0, batch.length)
     return batch
   }
 
   async #file(): Promise<number> {
+    // A segment that was evicted, or its folder removed, while it was written: records in it would never be found.
+    if (this.#fd !== null && (await isUnlinked(this.#fd))) this.#leave()
     if (this.#fd !== null) return this.#fd
-    this.#segment = this.#nextSegment()
+    const pathOf = (number: number) => segmentPath(this.#folder, number)
+    const { fd, number } = await createNumbered(this.#nextSegment, pathOf)
+    this.#segment = number
     this.#length = 0
-    const path = segmentPath(this.#folder, this.#segment)
-    this.#fd = await createFile(path)
-    if (this.#owner !== undefined) await chown(path, this.#owner.uid, this.#owner.gid)
-    return this.#fd
+    this.#fd = fd
+    const owner = this.#owner
+    if (owner !== undefined) {
+      // The folder, too: it may just have been made.
+      for (const path of [pathOf(number), dirname(pathOf(number))]) {
+        await chown(path, owner.uid, owner.gid)
+      }
+    }
+    return fd
   }
 
   #leave(): void {
     if (this.#fd !== null) closeFile(this.#fd)
     this.#fd = null
+  }
+
+  /** What comes next goes into another segment than this one. */
+  async leaveSegment(segment: number): Promise<void> {
+    if (segment === this.#segment) await this.close()
   }
 
   async close(): Promise<void> {
