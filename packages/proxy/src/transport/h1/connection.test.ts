@@ -325,6 +325,31 @@ t.test('the response is held to its Content-Length', async (t) => {
   t.equal(door.ends[1].complete, false)
 })
 
+t.test('an end that is said after the last octet has left ends the exchange', async (t) => {
+  const { port, door } = await startServer(t)
+  const fields = Fields.from([['content-length', '5']])
+  let left = Promise.withResolvers<void>()
+  door.answer = async (exchange) => {
+    const writer = exchange.respondStreaming({ status: 200, fields })
+    writer.write(Buffer.from('hello'))
+    await left.promise
+    writer.end()
+  }
+  const client = await RawClient.connect(port)
+  for (let request = 1; request <= 3; request++) {
+    client.received = ''
+    await client.send(GET).receive('hello')
+    t.equal(door.ends.length, request - 1)
+    left.resolve()
+    left = Promise.withResolvers()
+  }
+  // The last one meets a client that has said all it had to say.
+  client.socket.end()
+  await client.rest()
+  t.equal(door.ends.length, 3)
+  t.ok(door.ends.every((end) => end.complete && end.bytesSent === 5))
+})
+
 t.test('an aborted response cannot be taken for a whole one', async (t) => {
   const { port, door } = await startServer(t)
   door.answer = (exchange) => {

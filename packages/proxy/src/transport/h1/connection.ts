@@ -151,7 +151,8 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   }
 
   responseQueued(): void {
-    // What is left to do waits for the last byte to leave: `#onProgress`.
+    // What is left to do waits for the last byte to leave; when that has left already, nothing else would say so.
+    if (this.output.empty) process.nextTick(() => this.#onProgress())
   }
 
   cut(headSent: boolean): void {
