@@ -40,6 +40,7 @@ export class Peers {
   readonly #pools: readonly (OriginPool | null)[]
   readonly #server: Server
   readonly #connections = new Set<EngineConnection>()
+  readonly #emptied = Promise.withResolvers<void>()
   #closed = false
 
   constructor(options: PeersOptions) {
@@ -92,7 +93,10 @@ export class Peers {
     socket.on('error', () => undefined)
     const connection = this.#options.serve(socket)
     this.#connections.add(connection)
-    socket.on('close', () => this.#connections.delete(connection))
+    socket.on('close', () => {
+      this.#connections.delete(connection)
+      if (this.#closed && this.#connections.size === 0) this.#emptied.resolve()
+    })
   }
 
   /** The worker that fetches this key; null when it is this one. */
@@ -116,12 +120,14 @@ export class Peers {
     return new PeerFetch(pool, request, handler, instead)
   }
 
-  /** Lets the others finish what they read from here. */
-  drain(): void {
+  /** Settles when the others have finished what they read from here; how long that may take the caller knows. */
+  drain(): Promise<void> {
     this.#closed = true
     this.#server.close()
     for (const connection of this.#connections) connection.drain()
     for (const pool of this.#pools) pool?.close()
+    if (this.#connections.size === 0) this.#emptied.resolve()
+    return this.#emptied.promise
   }
 }
 

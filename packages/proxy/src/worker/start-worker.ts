@@ -198,7 +198,7 @@ class Worker implements RunningWorker {
 
   async drain(deadlineMs: number): Promise<void> {
     await Promise.all([...this.#listeners.values()].map(({ front }) => front.drain(deadlineMs)))
-    this.peers?.drain()
+    await this.peers?.drain()
     for (const group of this.#origins.values()) group.close()
     await this.#sharedTiers.close()
     this.#log.close()
