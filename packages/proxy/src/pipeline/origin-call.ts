@@ -1,4 +1,4 @@
-import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
 import type { KeepDecision } from '../caching/may-store.ts'
 import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
@@ -61,6 +61,9 @@ export interface CallHost {
 
 /** Statuses for which stale-if-error speaks (RFC 5861 §4). */
 const ERROR_STATUSES: ReadonlySet<number> = new Set([500, 502, 503, 504])
+
+/** A disk that takes longer to make a response known is not waited for. */
+const MAX_COMMIT_MS = 5_000
 
 /** Refusals that say nothing about the next request for the same key. */
 const ABOUT_THE_CLIENT: ReadonlySet<unknown> = new Set([
@@ -128,13 +131,25 @@ export class OriginCall implements OriginHandler {
       return true
     }
     if (this.#insertion === null || !this.#stream.isWhole || !this.#isFor(tx)) return false
-    if (this.plan.completesPart && this.#status === 206) this.#wait(tx)
-    else
-      this.#answer(
-        tx,
-        this.#metadata?.fields.without((name) => name === 'age'),
-      )
+    if (this.#stream.state === 'complete' && !this.#mayReuse(tx)) return false
+    if (this.plan.completesPart && this.#status === 206) {
+      this.#wait(tx)
+      return true
+    }
+    this.#explain(tx, this.#metadata, this.#host.now())
+    this.#answer(
+      tx,
+      this.#metadata?.fields.without((name) => name === 'age'),
+    )
     return true
+  }
+
+  /** Whoever reads along learns the same as whoever asked; another worker goes by it. */
+  #explain(tx: Transaction, metadata: StoredMetadata | null, now: number): void {
+    if (metadata === null) return
+    tx.outcome.stored = true
+    if (this.owner === null) tx.outcome.forwardStatus = this.#status
+    tx.outcome.ttlSeconds = Math.ceil((metadata.freshUntilAt - now) / 1000)
   }
 
   #wait(tx: Transaction): void {
@@ -277,9 +292,7 @@ export class OriginCall implements OriginHandler {
         this.#host.release(tx)
         continue
       }
-      tx.outcome.stored = true
-      if (this.owner === null) tx.outcome.forwardStatus = this.#status
-      tx.outcome.ttlSeconds = Math.ceil((metadata.freshUntilAt - now) / 1000)
+      this.#explain(tx, metadata, now)
       this.#answer(tx, tx === this.leader ? clientFields : undefined)
     }
   }
@@ -355,9 +368,22 @@ export class OriginCall implements OriginHandler {
   }
 
   onEnd(trailers: Fields | null): void {
-    this.#insertion?.commit()
-    this.#insertion = null
+    const insertion = this.#insertion
+    insertion?.commit()
     this.#stream?.finish(trailers)
+    const committed = insertion?.committed ?? null
+    if (committed === null) return this.#settled()
+    // Until a look-up can find it, this call answers those who come: else each would be one more request to the origin.
+    const tooLong = setTimeout(() => this.#settled(), MAX_COMMIT_MS)
+    void committed.then(() => {
+      clearTimeout(tooLong)
+      this.#settled()
+    })
+  }
+
+  /** It is stored, or will not be. */
+  #settled(): void {
+    this.#insertion = null
     this.#end()
     for (const tx of this.#takeWaiting()) this.#host.release(tx)
   }
@@ -405,6 +431,13 @@ export class OriginCall implements OriginHandler {
     if (this.#waiting.length > 0) return false
     this.#end()
     return true
+  }
+
+  /** Once it is complete it is a stored response like any other (RFC 9111 §4). */
+  #mayReuse(tx: Transaction): boolean {
+    const metadata = this.#metadata
+    if (metadata === null) return false
+    return decideReuse(metadata, tx.directives, this.#host.now()).kind === 'fresh'
   }
 
   #isFor(tx: Transaction): boolean {

@@ -33,6 +33,11 @@ export class FillInsertion implements Insertion {
     this.#shared?.commit()
   }
 
+  /** What memory holds can be found at once. */
+  get committed(): Promise<void> | null {
+    return this.#memory === null ? (this.#shared?.committed ?? null) : null
+  }
+
   abandon(): void {
     this.#memory?.abandon()
     this.#shared?.abandon()

@@ -36,6 +36,8 @@ export interface Insertion {
   write(chunk: Buffer): boolean
   /** Trailer fields are not stored (RFC 9111 §3.1 leaves that open): a reuse could send them on some versions only. */
   commit(): void
+  /** After `commit`: settles when a look-up can find it, or it was not stored after all; null when that is at once. */
+  readonly committed?: Promise<void> | null
   /** Forgets everything written. Harmless after `commit`. */
   abandon(): void
   /** Where what was written can be read back before it is committed; null when it cannot. */

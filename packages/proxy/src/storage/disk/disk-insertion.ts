@@ -20,8 +20,11 @@ export interface InsertionHost {
   readonly files: ReadFiles
   /** Of segments and large files. */
   nextNumber(): Promise<number>
-  /** Nothing must be visible before this is called. null: writing failed after all. */
-  commit(metadata: StoredMetadata, keyHash: Buffer, written: Promise<Written | null>): void
+  /**
+   * Nothing must be visible before this is called. `written` is null when writing failed after all. Settles, and never
+   * rejects, when look-ups can find it, or never will.
+   */
+  commit(metadata: StoredMetadata, keyHash: Buffer, written: Promise<Written | null>): Promise<void>
   /** Work under way; it reports its own failures. */
   track(work: Promise<unknown>): void
   failed(error: Error): void
@@ -50,6 +53,7 @@ export class DiskInsertion implements Insertion {
   #bytes = 0
   #large: LargeFile | null = null
   #open = true
+  committed: Promise<void> | null = null
 
   constructor(host: InsertionHost, metadata: StoredMetadata, keyHash: Buffer, expected: Expected) {
     this.#host = host
@@ -90,7 +94,7 @@ export class DiskInsertion implements Insertion {
     if (this.#metadata.status !== 204) {
       this.#metadata.fields.set('content-length', String(this.#bytes))
     }
-    this.#host.commit(this.#metadata, this.#keyHash, this.#written())
+    this.committed = this.#host.commit(this.#metadata, this.#keyHash, this.#written())
   }
 
   async #written(): Promise<Written | null> {

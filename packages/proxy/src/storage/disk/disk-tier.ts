@@ -174,7 +174,11 @@ export class DiskTier implements SharedTier, InsertionHost {
     return this.#disk
   }
 
-  commit(metadata: StoredMetadata, keyHash: Buffer, written: Promise<Written | null>): void {
+  async commit(
+    metadata: StoredMetadata,
+    keyHash: Buffer,
+    written: Promise<Written | null>,
+  ): Promise<void> {
     if (this.#closed) return
     const name = keyHash.toString('latin1')
     const commit = { void: false }
@@ -184,7 +188,7 @@ export class DiskTier implements SharedTier, InsertionHost {
       commits.delete(commit)
       if (commits.size === 0) this.#committing.delete(name)
     })
-    this.track(work)
+    await this.#track(work)
   }
 
   async #commit(
