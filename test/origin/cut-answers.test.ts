@@ -32,7 +32,7 @@ const CUTS: [what: string, fields: Record<string, string>, body: string, ending:
   ['a body until the end stalls', FRESH, 'ten bytes.', stall],
 ]
 
-const OPTIONS = { originTimeouts: { idle: '100ms' } }
+const OPTIONS = { originTimeouts: { idle: '400ms' } }
 
 for (const protocol of ['h1', 'h2'] as const) {
   for (const clients of [1, 20]) {
