@@ -38,59 +38,37 @@ const HARD_LIMIT_FACTOR = 2
 export class RequestBuilder implements FieldLineSink, RequestView {
   readonly scheme: 'http' | 'https'
   readonly httpVersion = '2'
-  authority: string
-  target: string
-  acceptEncoding: string | undefined
-  ifNoneMatch: string | undefined
-  ifModifiedSince: string | undefined
-  unusual: boolean
-  methodText: string
+  authority = ''
+  target = ''
+  acceptEncoding: string | undefined = undefined
+  ifNoneMatch: string | undefined = undefined
+  ifModifiedSince: string | undefined = undefined
+  unusual = false
+  methodText = ''
   /** -1 when absent. */
-  contentLength: number
-  priority: Priority
+  contentLength = -1
+  priority: Priority = DEFAULT_PRIORITY
   /** Why the request is refused, null while nothing is wrong. */
-  fault: RequestFault | null
+  fault: RequestFault | null = null
   readonly #limits: TransportLimits
   readonly #connectProtocol: boolean
-  readonly #lines: FieldLine[]
-  #lineCount: number
-  #bytes: number
-  #trailers: boolean
-  #regularSeen: boolean
-  #schemeText: string
-  #path: FieldLine | null
-  #authorityLine: FieldLine | null
-  #host: FieldLine | null
-  #protocol: string | null
-  #crumbs: number
-  #fields: Fields | null
+  readonly #lines: FieldLine[] = []
+  #lineCount = 0
+  #bytes = 0
+  #trailers = false
+  #regularSeen = false
+  #schemeText = ''
+  #path: FieldLine | null = null
+  #authorityLine: FieldLine | null = null
+  #host: FieldLine | null = null
+  #protocol: string | null = null
+  #crumbs = 0
+  #fields: Fields | null = null
 
   constructor(secure: boolean, limits: TransportLimits, connectProtocol: boolean) {
     this.scheme = secure ? 'https' : 'http'
     this.#limits = limits
     this.#connectProtocol = connectProtocol
-    this.#lines = []
-    this.#lineCount = 0
-    this.authority = ''
-    this.target = ''
-    this.acceptEncoding = undefined
-    this.ifNoneMatch = undefined
-    this.ifModifiedSince = undefined
-    this.unusual = false
-    this.methodText = ''
-    this.contentLength = -1
-    this.priority = DEFAULT_PRIORITY
-    this.fault = null
-    this.#bytes = 0
-    this.#trailers = false
-    this.#regularSeen = false
-    this.#schemeText = ''
-    this.#path = null
-    this.#authorityLine = null
-    this.#host = null
-    this.#protocol = null
-    this.#crumbs = 0
-    this.#fields = null
   }
 
   /** Forgets the section before. */
