@@ -74,7 +74,8 @@ export class Peers {
     const ownPath = `${path}.${process.pid}`
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen(ownPath, () => {
+      // Exclusive: node:cluster would have the primary accept, and what it hands to a worker that dies is never answered.
+      this.#server.listen({ path: ownPath, exclusive: true }, () => {
         // The folder lets nobody else in; within it the workers may run as another user than the one that binds.
         chmodSync(ownPath, 0o666)
         renameSync(ownPath, path)
