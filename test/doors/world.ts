@@ -113,6 +113,8 @@ export function makeWorld(synchronous: boolean): World {
   const pipeline = new Pipeline({
     site,
     tier,
+    shared: null,
+    peers: null,
     clock,
     pseudonym: 'larder-test',
     trustedProxies: new BlockList(),

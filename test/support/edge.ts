@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { DevelopmentAuthority } from '@larder/certs'
 import t, { type Test } from 'tap'
 import type { Config } from '../../packages/proxy/src/config/config.ts'
@@ -6,7 +9,7 @@ import type { Clock } from '../../packages/proxy/src/http/clock.ts'
 import { createLogger } from '../../packages/proxy/src/observability/logger.ts'
 import { WorkerMetrics } from '../../packages/proxy/src/observability/metrics.ts'
 import { withIssuedCertificates } from '../../packages/proxy/src/supervisor/issue-certificates.ts'
-import { startWorker } from '../../packages/proxy/src/worker/start-worker.ts'
+import { type RunningWorker, startWorker } from '../../packages/proxy/src/worker/start-worker.ts'
 import type { Client, ClientExchange, Protocol, RequestSpec } from './client.ts'
 import { Http1Client } from './h1-client.ts'
 import { Http2Client } from './h2-client.ts'
@@ -43,6 +46,8 @@ export interface EdgeOptions {
 
 type EdgeTest = (t: Test, edge: Edge) => void | Promise<void>
 
+/** `LARDER_TEST_WORKERS=2` runs every test on a machine of two workers, of which one owns a key. */
+const WORKERS = Number(process.env.LARDER_TEST_WORKERS ?? 1)
 const PROTOCOLS: readonly Protocol[] = ['h1', 'h2']
 const authority = new DevelopmentAuthority(t.testdir({}))
 
@@ -99,14 +104,20 @@ export async function startProxy(
   options: EdgeOptions = {},
   clock?: Clock,
 ): Promise<StartedProxy> {
-  const worker = await startWorker({
-    config: await configFor(originUrl, options),
-    slot: 0,
-    metrics: new WorkerMetrics(),
-    logger: createLogger({ level: 'error' }),
-    clock,
-  })
-  t.teardown(() => worker.drain(0))
+  const config = await configFor(originUrl, options)
+  const peers = { folder: mkdtempSync(join(tmpdir(), 'larder-test-')), slots: WORKERS }
+  t.teardown(() => rmSync(peers.folder, { recursive: true, force: true }))
+  const workers: RunningWorker[] = []
+  for (let slot = 0; slot < WORKERS; slot++) {
+    const announceInvalidation = (keys: readonly string[]) => {
+      for (const other of workers) if (other !== workers[slot]) other.invalidate(keys)
+    }
+    const options = { config, slot, peers, clock, announceInvalidation, ...quiet() }
+    workers.push(await startWorker(options))
+  }
+  t.teardown(() => Promise.all(workers.map((worker) => worker.drain(0))))
+  // Clients meet the last worker; the others own their share of the keys.
+  const worker = workers[workers.length - 1]
   let listeners = 0
   const listen = async (kind: 'http' | 'https', host = '127.0.0.1', proxyProtocol = false) => {
     const listener = { kind, address: `listener ${++listeners}`, proxyProtocol }
@@ -116,8 +127,15 @@ export async function startProxy(
     http: await listen('http'),
     https: await listen('https'),
     listen,
-    reconfigure: async (changed) => worker.configure(await configFor(originUrl, changed)),
+    reconfigure: async (changed) => {
+      const next = await configFor(originUrl, changed)
+      await Promise.all(workers.map((each) => each.configure(next)))
+    },
   }
+}
+
+function quiet() {
+  return { metrics: new WorkerMetrics(), logger: createLogger({ level: 'error' }) }
 }
 
 async function configFor(

@@ -1,18 +1,10 @@
-import type { Config } from '../config/config.ts'
+import type { Config, RedisConfig } from '../config/config.ts'
 
 /** The configuration in force without anything that would let someone in. */
 export function visibleConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
-    redis:
-      config.redis === undefined
-        ? undefined
-        : {
-            ...config.redis,
-            url: withoutPassword(config.redis.url),
-            cluster: config.redis.cluster.map(withoutPassword),
-            sentinels: config.redis.sentinels.map(withoutPassword),
-          },
+    redis: config.redis === undefined ? undefined : visibleRedis(config.redis),
     admin: {
       tokens: config.admin.tokens.map(({ name, role, tenant }) => ({ name, role, tenant })),
     },
@@ -22,6 +14,18 @@ export function visibleConfig(config: Config): Record<string, unknown> {
       const { source, certFile, keyFile } = certificate
       return { ...tenant, certificate: { source, certFile, keyFile } }
     }),
+  }
+}
+
+function visibleRedis(redis: RedisConfig): Record<string, unknown> {
+  const { password, caPem, ...rest } = redis
+  return {
+    ...rest,
+    url: withoutPassword(redis.url),
+    cluster: redis.cluster.map(withoutPassword),
+    sentinels: redis.sentinels.map(withoutPassword),
+    hasPassword: password !== undefined,
+    hasAuthority: caPem !== undefined,
   }
 }
 

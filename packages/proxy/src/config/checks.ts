@@ -17,6 +17,25 @@ export function checkConfig(written: WrittenConfig, problems: Problems): void {
     if (ways.length !== 1) {
       problems.error('redis', 'Say where Redis is by exactly one of url, cluster and sentinels.')
     }
+    for (const url of [redis.url, ...(redis.cluster ?? []), ...(redis.sentinels ?? [])]) {
+      if (url === undefined) continue
+      if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) {
+        // Only its beginning: someone may have written a password into it.
+        const shown = url.replace(/^([^/@]*\/\/)[^@]*@/, '$1…@')
+        problems.error('redis', `'${shown}' is no Redis URL. Write redis://host:6379.`)
+      } else if (new URL(url).password !== '') {
+        problems.error(
+          'redis',
+          'A password does not belong into the text. Use passwordFile or passwordEnv.',
+        )
+      }
+    }
+    if (/[{}]/.test(redis.prefix ?? '')) {
+      problems.error(
+        'redis.prefix',
+        'A prefix has no braces: a cluster would keep every key on one node.',
+      )
+    }
     if (redis.sentinels !== undefined && redis.sentinelName === undefined) {
       problems.error('redis.sentinels', "'sentinelName' is missing: which master do they watch?")
     }

@@ -53,12 +53,20 @@ export interface RedisConfig {
   readonly cluster: readonly string[]
   readonly sentinels: readonly string[]
   readonly sentinelName: string | undefined
+  readonly username: string | undefined
+  readonly password: string | undefined
+  /** Authority of `rediss:` servers; undefined = those of the system. */
+  readonly caPem: string | undefined
+  readonly deadlineMs: number
+  readonly maxObjectBytes: number
   readonly prefix: string
 }
 
 export interface DiskConfig {
   readonly path: string
   readonly maxSizeBytes: number
+  /** The file system keeps this free. */
+  readonly minFreeBytes: number
 }
 
 export interface AdminConfig {

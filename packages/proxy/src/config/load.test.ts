@@ -225,6 +225,16 @@ const BAD: [name: string, text: string, problem: RegExp][] = [
   ],
   ['broken YAML', 'listen: [', /not well-formed/],
   ['no options at all', '- a', /Expected options such as listen/],
+  [
+    'a password in a URL that is none of Redis',
+    `redis: { url: 'http://u:sesame@h' }\n${SMALL}`,
+    /'http:\/\/…@h' is no Redis URL/,
+  ],
+  [
+    'braces in a prefix',
+    `redis: { url: 'redis://h', prefix: '{x}' }\n${SMALL}`,
+    /A prefix has no braces/,
+  ],
   ['Redis nowhere', `redis: {}\n${SMALL}`, /exactly one of url, cluster and sentinels/],
   [
     'an alias of itself',

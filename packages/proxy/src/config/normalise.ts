@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { parseAddress } from './address.ts'
-import type { Config, ListenConfig, ListenerConfig, LogLevel } from './config.ts'
+import type { Config, ListenConfig, ListenerConfig, LogLevel, RedisConfig } from './config.ts'
 import { normaliseTenant } from './normalise-tenant.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenConfig } from './schema.ts'
-import { type ConfigSources, readAdminTokens } from './secrets.ts'
+import { type ConfigSources, readAdminTokens, readNamedFile, readRedisPassword } from './secrets.ts'
 import { parseDurationMs, parseSizeBytes } from './units.ts'
 import { canonicalCidr } from './value-kinds.ts'
 
@@ -22,8 +22,11 @@ export function normalise(
     return problems.hasErrorUnder(path) ? [] : [normaliseTenant(tenant, path, sources, problems)]
   })
   const tokens = readAdminTokens(written.admin?.tokens ?? [], sources, problems)
+  const redisConfig = problems.hasErrorUnder('redis')
+    ? undefined
+    : normaliseRedis(written.redis, sources, problems)
   if (problems.errors.length > 0) return undefined
-  const { limits, timeouts, memory, redis, disk, purge, logging } = written
+  const { limits, timeouts, memory, disk, purge, logging } = written
   return {
     file,
     listen: normaliseListen(written),
@@ -36,20 +39,15 @@ export function normalise(
       maxSizeBytes: bytes(memory?.maxSize),
       maxObjectBytes: bytes(memory?.maxObjectSize),
     },
-    redis:
-      redis === undefined
-        ? undefined
-        : {
-            url: redis.url,
-            cluster: redis.cluster ?? [],
-            sentinels: redis.sentinels ?? [],
-            sentinelName: redis.sentinelName,
-            prefix: redis.prefix ?? '',
-          },
+    redis: redisConfig,
     disk:
       disk === undefined
         ? undefined
-        : { path: resolve(sources.folder, disk.path), maxSizeBytes: bytes(disk.maxSize) },
+        : {
+            path: resolve(sources.folder, disk.path),
+            maxSizeBytes: bytes(disk.maxSize),
+            minFreeBytes: bytes(disk.minFree),
+          },
     admin: { tokens },
     purge: {
       whenCutOff: purge?.whenCutOff ?? 'serve',
@@ -89,6 +87,29 @@ export function normalise(
       },
     },
     tenants,
+  }
+}
+
+function normaliseRedis(
+  redis: WrittenConfig['redis'],
+  sources: ConfigSources,
+  problems: Problems,
+): RedisConfig | undefined {
+  if (redis === undefined) return undefined
+  return {
+    url: redis.url,
+    cluster: redis.cluster ?? [],
+    sentinels: redis.sentinels ?? [],
+    sentinelName: redis.sentinelName,
+    prefix: redis.prefix ?? '',
+    username: redis.username,
+    password: readRedisPassword(redis, sources, problems),
+    caPem:
+      redis.caFile === undefined
+        ? undefined
+        : readNamedFile(redis.caFile, 'redis.caFile', sources, problems),
+    deadlineMs: milliseconds(redis.deadline),
+    maxObjectBytes: bytes(redis.maxObjectSize),
   }
 }
 

@@ -120,6 +120,33 @@ const redis = Type.Object(
         restart: true,
       }),
     ),
+    username: Type.Optional(
+      Type.String({ description: 'User of an access control list.', restart: true }),
+    ),
+    passwordFile: Type.Optional(
+      Type.String({ description: 'File with the password.', restart: true }),
+    ),
+    passwordEnv: Type.Optional(
+      Type.String({ description: 'Environment variable with the password.', restart: true }),
+    ),
+    caFile: Type.Optional(
+      Type.String({
+        description: "Authority of the server's certificate, for 'rediss:' URLs; PEM.",
+        restart: true,
+      }),
+    ),
+    deadline: duration('25ms', {
+      description: 'The longest that a request waits for Redis; later is a miss.',
+      min: '1ms',
+      max: '10s',
+      restart: true,
+    }),
+    maxObjectSize: size('1MiB', {
+      description: 'Largest stored response of the Redis tier.',
+      min: '1KiB',
+      max: '64MiB',
+      restart: true,
+    }),
   },
   { ...closed, absentMeans: 'storage and purge bus are in process' },
 )
@@ -128,8 +155,14 @@ const disk = Type.Object(
   {
     path: Type.String({ description: 'Folder of the disk tier.', restart: true }),
     maxSize: size('10GiB', {
-      description: 'Space that the disk tier may use.',
+      description: 'Space that the disk tier may use, index included.',
       min: '16MiB',
+      max: '1024TiB',
+      restart: true,
+    }),
+    minFree: size('0B', {
+      description: 'Space that the file system keeps free, whoever else writes to it.',
+      min: '0B',
       max: '1024TiB',
       restart: true,
     }),

@@ -38,6 +38,27 @@ export function readAdminTokens(
   })
 }
 
+/** The password of Redis, from where the configuration says; undefined when it has none. */
+export function readRedisPassword(
+  redis: NonNullable<WrittenConfig['redis']>,
+  sources: ConfigSources,
+  problems: Problems,
+): string | undefined {
+  const { passwordFile, passwordEnv } = redis
+  if (passwordFile !== undefined && passwordEnv !== undefined) {
+    problems.error('redis', 'Name the password by one of passwordFile and passwordEnv.')
+  }
+  if (passwordFile !== undefined) {
+    return readNamedFile(passwordFile, 'redis.passwordFile', sources, problems)?.trim()
+  }
+  if (passwordEnv === undefined) return undefined
+  const password = sources.environment[passwordEnv]
+  if (password === undefined) {
+    problems.error('redis.passwordEnv', `There is no environment variable '${passwordEnv}'.`)
+  }
+  return password
+}
+
 /** The text of a file named in the configuration, or undefined with the problem reported. */
 export function readNamedFile(
   name: string,

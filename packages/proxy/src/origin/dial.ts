@@ -12,6 +12,8 @@ export interface OriginTarget {
   readonly port: number
   /** null: plain TCP. */
   readonly secure: OriginSecurity | null
+  /** A socket of this machine, in place of host and port. */
+  readonly socketPath?: string
 }
 
 export interface OriginSecurity {
@@ -62,7 +64,11 @@ class Dial {
 
   start(turn: number): void {
     const { resolver, target } = this.#options
-    resolver.resolve(target.host).then(
+    const addresses =
+      target.socketPath === undefined
+        ? resolver.resolve(target.host)
+        : Promise.resolve([target.socketPath])
+    addresses.then(
       (addresses) => {
         if (this.#settled) return
         this.#addresses = inTurn(addresses, turn)
@@ -77,10 +83,10 @@ class Dial {
     const left = this.#addresses.length - this.#tried
     const address = this.#addresses[this.#tried++]
     this.#deadline.arm(Math.max(0, this.#endsAt - this.#options.wheel.now()) / left)
-    const { port, secure } = this.#options.target
+    const { port, secure, socketPath } = this.#options.target
     const socket =
       secure === null
-        ? connectTcp({ host: address, port })
+        ? connectTcp(socketPath === undefined ? { host: address, port } : { path: socketPath })
         : connectTls({
             host: address,
             port,

@@ -6,15 +6,18 @@ import { planMultipart } from '../http/multipart-byteranges.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { ByteRange } from '../http/range.ts'
 import { sfString } from '../http/structured-text.ts'
-import type { StoredResponse } from '../storage/stored-response.ts'
+import { PEER_AGE_FIELD } from '../peers/peer-request.ts'
+import { StoredResponse } from '../storage/stored-response.ts'
 import type { ResponseWriter } from '../transport/exchange.ts'
 import { clientSafe } from './judge-response.ts'
+import { bodyLengthOf, type Reusable } from './large-stored.ts'
 import type { ResponseStream } from './response-stream.ts'
 import { type ContentSelection, notModifiedFields, selectContent } from './select-content.ts'
+import { sendBody } from './send-body.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Answers from a complete stored response: 304, 206, 416 or whole. `now` in epoch ms. */
-export function answerStored(tx: Transaction, stored: StoredResponse, now: number): void {
+export function answerStored(tx: Transaction, stored: Reusable, now: number): void {
   const { request } = tx
   const fields = storedFields(tx, stored, now)
   const selection = selectContent(
@@ -22,21 +25,46 @@ export function answerStored(tx: Transaction, stored: StoredResponse, now: numbe
     request.fields,
     {
       status: stored.status,
-      completeLength: stored.body.length,
+      completeLength: bodyLengthOf(stored),
       entityTag: stored.entityTag,
       lastModified: stored.lastModified,
       dateAt: stored.dateAt,
     },
     now,
   )
-  const { body } = stored
-  if (selection.kind === 'whole') return respond(tx, stored.status, fields, body)
+  const length = bodyLengthOf(stored)
   if (selection.kind === 'ranges' && selection.ranges.length > 1) {
-    return respondMultipart(tx, fields, body, selection.ranges)
+    if (stored instanceof StoredResponse) {
+      return respondMultipart(tx, fields, stored.body, selection.ranges)
+    }
+    // RFC 9110 §14.2: a server may ignore Range; parts of what is on disk are not worth a buffer.
+    return respondWithBody(tx, stored.status, fields, stored, 0, length)
   }
-  const head = partialHead(selection, fields, body.length)
-  const [range] = selection.kind === 'ranges' ? selection.ranges : []
-  respond(tx, head.status, head.fields, range && body.subarray(range.first, range.last + 1))
+  if (selection.kind === 'whole') {
+    return respondWithBody(tx, stored.status, fields, stored, 0, length)
+  }
+  const head = partialHead(selection, fields, length)
+  if (selection.kind !== 'ranges') return respond(tx, head.status, head.fields, null)
+  const [range] = selection.ranges
+  respondWithBody(tx, head.status, head.fields, stored, range.first, range.last + 1)
+}
+
+/** Bytes [first, end) of a stored body: from memory at once, from elsewhere as they are read. */
+function respondWithBody(
+  tx: Transaction,
+  status: number,
+  fields: Fields,
+  stored: Reusable,
+  first: number,
+  end: number,
+): void {
+  if (stored instanceof StoredResponse) {
+    return respond(tx, status, fields, stored.body.subarray(first, end))
+  }
+  if (tx.request.method === 'HEAD') return respond(tx, status, fields, null)
+  noteHead(tx, status)
+  const writer = tx.exchange.respondStreaming({ status, fields })
+  void sendBody(tx, writer, stored.handle.read(first, end))
 }
 
 /** Answers a range that lies within a stored part. */
@@ -132,11 +160,13 @@ function noteHead(tx: Transaction, status: number): void {
 }
 
 /** Fields of an answer from the store: Age (RFC 9111 §5.1) and Cache-Status added, what was for us alone left out. */
-function storedFields(tx: Transaction, stored: StoredResponse, now: number): Fields {
+function storedFields(tx: Transaction, stored: Reusable, now: number): Fields {
   tx.outcome.ttlSeconds = Math.ceil((stored.freshUntilAt - now) / 1000)
-  const fields = clientSafe(stored.fields)
+  // Another worker judges by what the origin said to this cache.
+  const fields = tx.fromPeer ? stored.fields.clone() : clientSafe(stored.fields)
   fields.add('age', String(currentAgeSeconds(stored.ageBaseAt, now)))
   fields.add('cache-status', tx.outcome.cacheStatus())
+  if (tx.fromPeer) fields.add(PEER_AGE_FIELD, String(stored.ageBaseAt))
   return fields
 }
 

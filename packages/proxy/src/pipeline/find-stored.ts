@@ -1,15 +1,16 @@
 import { matchesVariant } from '../caching/vary.ts'
 import type { Fields } from '../http/fields.ts'
-import type { StoredResponse } from '../storage/stored-response.ts'
+import type { StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import type { LargeStored, Reusable } from './large-stored.ts'
 
 /** True when the request's nominated fields select this stored response (RFC 9111 §4.1). */
-export function isSelectedBy(stored: StoredResponse, request: Fields): boolean {
+export function isSelectedBy(stored: StoredMetadata, request: Fields): boolean {
   return matchesVariant(stored.variant, request, stored.fields.get('content-language'))
 }
 
 /** What is stored for a request: newest first where several match (RFC 9111 §4). */
 export interface Found {
-  readonly whole: StoredResponse | null
+  readonly whole: Reusable | null
   readonly part: StoredResponse | null
   /** Something is stored for the key, be it for other variants. */
   readonly any: boolean
@@ -29,4 +30,11 @@ export function findStored(chain: StoredResponse | null, extra: string, request:
     else if (whole === null || stored.responseAt > whole.responseAt) whole = stored
   }
   return { whole, part, any: true, vary: chain.fields.get('vary') }
+}
+
+/** A large response that a tier behind memory has for this very request. */
+export function withLarge(found: Found, large: LargeStored): Found {
+  const newer = found.whole === null || found.whole.responseAt <= large.responseAt
+  const vary = found.vary ?? large.fields.get('vary')
+  return { ...found, whole: newer ? large : found.whole, any: true, vary }
 }

@@ -19,7 +19,9 @@ import { endToEnd } from '../http/hop-by-hop.ts'
 import { formatHttpDate } from '../http/http-date.ts'
 import { ProxyError } from '../http/proxy-error.ts'
 import { type ContentRange, parseContentRange } from '../http/range.ts'
-import type { StoredMetadata, StoredPart, StoredResponse } from '../storage/stored-response.ts'
+import type { StoredMetadata, StoredPart } from '../storage/stored-response.ts'
+
+import type { Reusable } from './large-stored.ts'
 
 /** What the origin was asked, as far as its answer depends on it. */
 export interface AskedFor {
@@ -30,11 +32,13 @@ export interface AskedFor {
   readonly requestDirectives: CacheControl
   readonly rule: CacheRule
   /** The stored response whose validators went along. */
-  readonly validating: StoredResponse | null
+  readonly validating: Reusable | null
   /** A Range went along. */
   readonly ranged: boolean
   readonly requestAt: number
   readonly purgeSequence: number
+  /** Epoch ms from which the answer's age counts, when another worker has said so exactly. */
+  readonly peerAgeBaseAt?: number
 }
 
 export type Verdict =
@@ -107,7 +111,7 @@ function judgeNotModified(
       variant: freshenedVariant(stored, dated, asked.requestFields),
       fields: sharedFields(dated, policy),
       responseAt: now,
-      ...lifetime(fields, asked.requestAt, now, policy),
+      ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
       policy,
       purgeSequence: asked.purgeSequence,
     },
@@ -115,14 +119,14 @@ function judgeNotModified(
 }
 
 /** Nominated fields that are new with the update have the values of the request that brought it. */
-function freshenedVariant(stored: StoredResponse, dated: Fields, request: Fields): VariantKey {
+function freshenedVariant(stored: StoredMetadata, dated: Fields, request: Fields): VariantKey {
   const variant = variantKey(dated.get('vary'), request)
   return String(variant.names) === String(stored.variant.names) ? stored.variant : variant
 }
 
 /** A stored GET freshened by a HEAD response that agrees with it (RFC 9111 §4.3.5). */
 export function freshenedByHead(
-  stored: StoredResponse,
+  stored: Reusable,
   head: Fields,
   request: Fields,
   rule: CacheRule,
@@ -156,7 +160,7 @@ export function metadataFor(
     status,
     fields: sharedFields(fields, policy),
     responseAt: now,
-    ...lifetime(fields, asked.requestAt, now, policy),
+    ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
     policy,
     part,
     purgeSequence: asked.purgeSequence,
@@ -168,8 +172,9 @@ function lifetime(
   requestAt: number,
   now: number,
   policy: ReusePolicy,
+  peerAgeBaseAt?: number,
 ): { ageBaseAt: number; freshUntilAt: number } {
-  const ageBaseAt = ageBase(fields, requestAt, now)
+  const ageBaseAt = peerAgeBaseAt ?? ageBase(fields, requestAt, now)
   const freshUntilAt = hasUsableAge(fields) ? ageBaseAt + policy.freshness.lifetimeMs : now
   return { ageBaseAt, freshUntilAt }
 }

@@ -1,4 +1,4 @@
-import { mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
 import type { KeepDecision } from '../caching/may-store.ts'
 import { sameVariant, type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
@@ -10,8 +10,9 @@ import type {
   OriginRequest,
   ResponseFraming,
 } from '../origin/origin-fetch.ts'
-import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
-import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import { readPeerAnswer } from '../peers/peer-request.ts'
+import type { FillInsertion } from '../storage/fill-insertion.ts'
+import type { StoredMetadata } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
 import {
   type AskedFor,
@@ -22,22 +23,33 @@ import {
   judgeResponse,
   type Verdict,
 } from './judge-response.ts'
+import type { Reusable } from './large-stored.ts'
 import type { FetchPlan } from './plan-fetch.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
 
 /** What an origin call needs of the pipeline. */
 export interface CallHost {
-  readonly tier: StorageTier
+  /** Into every tier that is to have it; null when none takes it. */
+  insert(
+    call: OriginCall,
+    metadata: StoredMetadata,
+    expectedBytes: number | undefined,
+  ): FillInsertion | null
+  /** The stored response with new metadata and fields: kept so in every tier, or not, as the update allows. */
+  freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable
   /** Epoch ms. */
   now(): number
   /** The request to send: with the stored response's validators, or without any condition. */
   originRequest(call: OriginCall): OriginRequest
-  start(tx: Transaction, request: OriginRequest, handler: OriginHandler): OriginFetch
+  /** Removes one stored response from every tier. */
+  forget(stored: Reusable): void
+  /** Asks the worker that owns the key, or the origin. */
+  startCall(call: OriginCall): OriginFetch
   /** The answer is not for this one: it looks again, and goes alone if need be. */
   release(tx: Transaction): void
   /** Answers from the stored response, fresh again or stale by permission. */
-  useStored(tx: Transaction, stored: StoredResponse): void
+  useStored(tx: Transaction, stored: Reusable): void
   fail(tx: Transaction, error: ProxyError): void
   /** The call takes no more followers. */
   finished(call: OriginCall): void
@@ -49,6 +61,9 @@ export interface CallHost {
 
 /** Statuses for which stale-if-error speaks (RFC 5861 §4). */
 const ERROR_STATUSES: ReadonlySet<number> = new Set([500, 502, 503, 504])
+
+/** A disk that takes longer to make a response known is not waited for. */
+const MAX_COMMIT_MS = 5_000
 
 /** Refusals that say nothing about the next request for the same key. */
 const ABOUT_THE_CLIENT: ReadonlySet<unknown> = new Set([
@@ -67,18 +82,24 @@ export class OriginCall implements OriginHandler {
   /** The exchange whose request is sent. Its fields decide what variant the answer is. */
   readonly leader: Transaction
   /** A stored response that may have to do if the origin fails. */
-  readonly fallback: StoredResponse | null
+  readonly fallback: Reusable | null
   readonly plan: FetchPlan
   unconditional = false
+  /** Slot of the worker that is asked in place of the origin; null: the origin itself. */
+  owner: number | null = null
   readonly #host: CallHost
   #waiting: Transaction[] = []
   #fetch: OriginFetch | null = null
   #stream: ResponseStream | null = null
-  #insertion: Insertion | null = null
+  #insertion: FillInsertion | null = null
   #metadata: StoredMetadata | null = null
   #status = 0
   #completeLength: number | undefined
   #reelected = false
+  /** The owner can give its answer to everyone who asks. */
+  #ownerStores = false
+  /** The owner tells of an origin that cannot be had: so it is for everyone who waits. */
+  #ownersFailure = false
   #mayStore = true
   #ended = false
 
@@ -87,7 +108,7 @@ export class OriginCall implements OriginHandler {
     callKey: string,
     asked: AskedFor,
     leader: Transaction,
-    fallback: StoredResponse | null,
+    fallback: Reusable | null,
     plan: FetchPlan,
   ) {
     this.#host = host
@@ -99,7 +120,7 @@ export class OriginCall implements OriginHandler {
   }
 
   start(): void {
-    this.#fetch = this.#host.start(this.leader, this.#host.originRequest(this), this)
+    this.#fetch = this.#host.startCall(this)
   }
 
   /** False when the answer has gone too far to be read from its first byte, or is not for this request. */
@@ -110,13 +131,25 @@ export class OriginCall implements OriginHandler {
       return true
     }
     if (this.#insertion === null || !this.#stream.isWhole || !this.#isFor(tx)) return false
-    if (this.plan.completesPart && this.#status === 206) this.#wait(tx)
-    else
-      this.#answer(
-        tx,
-        this.#metadata?.fields.without((name) => name === 'age'),
-      )
+    if (this.#stream.state === 'complete' && !this.#mayReuse(tx)) return false
+    if (this.plan.completesPart && this.#status === 206) {
+      this.#wait(tx)
+      return true
+    }
+    this.#explain(tx, this.#metadata, this.#host.now())
+    this.#answer(
+      tx,
+      this.#metadata?.fields.without((name) => name === 'age'),
+    )
     return true
+  }
+
+  /** Whoever reads along learns the same as whoever asked; another worker goes by it. */
+  #explain(tx: Transaction, metadata: StoredMetadata | null, now: number): void {
+    if (metadata === null) return
+    tx.outcome.stored = true
+    if (this.owner === null) tx.outcome.forwardStatus = this.#status
+    tx.outcome.ttlSeconds = Math.ceil((metadata.freshUntilAt - now) / 1000)
   }
 
   #wait(tx: Transaction): void {
@@ -147,9 +180,11 @@ export class OriginCall implements OriginHandler {
     framing: ResponseFraming = 'certain',
   ): void {
     const now = this.#host.now()
-    this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
+    if (this.owner === null) {
+      this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
+    }
     for (const tx of this.#waiting) {
-      tx.outcome.origin = originName
+      if (this.owner === null) tx.outcome.origin = originName
       tx.outcome.originHeadMs = performance.now() - tx.exchange.startedAt
     }
     this.#status = status
@@ -157,13 +192,31 @@ export class OriginCall implements OriginHandler {
       this.#abandonFetch()
       return
     }
-    const verdict = judgeResponse(this.asked, status, received, originName, now)
+    const verdict =
+      this.owner === null
+        ? judgeResponse(this.asked, status, received, originName, now)
+        : this.#judgePeer(status, received, originName, now)
     if (this.#asksForLess(verdict)) return this.#askAgain()
     if (verdict.kind === 'store' && framing === 'until-close') {
       // RFC 9112 §9.8: what may have been cut without a sign is passed on, and not kept.
       return this.#pass(verdict.clientFields, false, { reason: 'end-unverified' })
     }
     this.#apply(verdict, now)
+  }
+
+  /** The owner's answer is this cache's own: its Cache-Status becomes ours, its age is exact. */
+  #judgePeer(status: number, received: Fields, originName: string, now: number): Verdict {
+    const { fields, cacheStatus, ageBaseAt } = readPeerAnswer(received)
+    for (const tx of this.#waiting) tx.outcome.tookOver(cacheStatus)
+    this.#ownerStores = /; (?:stored|hit)(?:;|$)/.test(cacheStatus)
+    this.#ownersFailure = /^Larder; error=/.test(received.get('proxy-status') ?? '')
+    return judgeResponse(
+      { ...this.asked, peerAgeBaseAt: ageBaseAt },
+      status,
+      fields,
+      originName,
+      now,
+    )
   }
 
   /** The rest of a stored part cannot be had: a range that no client asked for must not show in the answer. */
@@ -186,7 +239,7 @@ export class OriginCall implements OriginHandler {
       case 'pass':
         return this.#pass(
           verdict.clientFields,
-          ERROR_STATUSES.has(this.#status) && verdict.reason === 'status',
+          this.#ownersFailure || (ERROR_STATUSES.has(this.#status) && verdict.reason === 'status'),
           verdict,
         )
     }
@@ -196,17 +249,14 @@ export class OriginCall implements OriginHandler {
     const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
     if (!this.#mayStore) return this.#askAgain()
-    const { tier } = this.#host
-    if (keep === 'forget') tier.remove(stored)
-    const fresh =
-      keep === 'update' ? tier.freshen(stored, metadata) : new StoredResponse(metadata, stored.body)
+    const fresh = this.#host.freshen(stored, metadata, keep)
     this.#end()
     for (const tx of this.#takeWaiting()) {
       if (keep !== 'update' && tx !== this.leader) {
         this.#host.release(tx)
         continue
       }
-      tx.outcome.forwardStatus = 304
+      if (this.owner === null) tx.outcome.forwardStatus = 304
       this.#host.useStored(tx, fresh)
     }
   }
@@ -225,25 +275,24 @@ export class OriginCall implements OriginHandler {
     const length = metadata.fields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
     const insertion = this.#mayStore
-      ? this.#host.tier.insert(metadata, expectedBytes(metadata))
+      ? this.#host.insert(this, metadata, expectedBytes(metadata))
       : null
     if (insertion === null) {
       // Whoever waits already may read along: the answer is theirs by every rule, the store only lacks the room.
       const reason = this.#mayStore ? 'too-large' : 'purged'
-      return this.#pass(clientFields, this.#mayStore, { reason })
+      // From the owner each can have it by itself: nobody need go at the pace of another.
+      return this.#pass(clientFields, this.#mayStore && !this.#ownerStores, { reason })
     }
     this.#metadata = metadata
     this.#insertion = insertion
-    this.#stream = new ResponseStream(this.#requireFetch(), true)
+    this.#stream = new ResponseStream(this.#requireFetch(), insertion)
     if (this.plan.completesPart && this.#status === 206) return
     for (const tx of this.#takeWaiting()) {
       if (tx !== this.leader && !this.#isFor(tx)) {
         this.#host.release(tx)
         continue
       }
-      tx.outcome.stored = true
-      tx.outcome.forwardStatus = this.#status
-      tx.outcome.ttlSeconds = Math.ceil((metadata.freshUntilAt - now) / 1000)
+      this.#explain(tx, metadata, now)
       this.#answer(tx, tx === this.leader ? clientFields : undefined)
     }
   }
@@ -258,11 +307,19 @@ export class OriginCall implements OriginHandler {
     { reason }: { readonly reason: Transaction['outcome']['detail'] },
   ): void {
     const shared = shareable && !clientFields.has('set-cookie')
-    if (reason !== 'status' && !ABOUT_THE_CLIENT.has(reason)) this.#host.uncacheable(this)
+    const ownersOwn = this.#ownerStores && reason === 'too-large'
+    const lasting = reason !== 'status' && !ABOUT_THE_CLIENT.has(reason)
+    if (lasting && !ownersOwn && !this.#ownersFailure) {
+      this.#host.uncacheable(this)
+      // RFC 9111 §4.3.3: a full answer says that the one which was to be validated is no longer current.
+      if (this.#status === 200 && this.asked.validating !== null) {
+        this.#host.forget(this.asked.validating)
+      }
+    }
     this.#end()
     const length = clientFields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
-    const stream = new ResponseStream(this.#requireFetch(), false)
+    const stream = new ResponseStream(this.#requireFetch(), null)
     this.#stream = stream
     const variant = variantKey(clientFields.get('vary'), this.asked.requestFields)
     const others: Transaction[] = []
@@ -276,7 +333,10 @@ export class OriginCall implements OriginHandler {
       const own = tx === this.leader ? clientFields : forFollowers(clientFields, this.asked.rule)
       this.#answer(tx, own.clone())
     }
-    for (const tx of others) this.#host.release(tx)
+    for (const tx of others) {
+      tx.alone = ownersOwn
+      this.#host.release(tx)
+    }
     // An answer without content ends by itself, and leaves its connection fit for the next request.
     if (stream.readerCount === 0 && this.#status !== 204) this.#abandonFetch()
   }
@@ -284,7 +344,8 @@ export class OriginCall implements OriginHandler {
   #answer(tx: Transaction, fields: Fields | undefined): void {
     const stream = this.#stream
     if (stream === null || tx.closed) return
-    const own = clientSafe(fields ?? this.#metadata?.fields ?? raise())
+    const all = fields ?? this.#metadata?.fields ?? raise()
+    const own = tx.fromPeer ? all.clone() : clientSafe(all)
     // A part goes out as the origin sent it; only what is whole can be cut (RFC 9110 §14.2).
     answerStreaming(tx, this.#status, own, this.#completeLength, stream, this.#host.now())
     tx.onGone = () => {
@@ -294,7 +355,7 @@ export class OriginCall implements OriginHandler {
   }
 
   onChunk(chunk: Buffer): void {
-    this.#host.countOriginBytes(chunk.length)
+    if (this.owner === null) this.#host.countOriginBytes(chunk.length)
     if (this.#insertion !== null && !this.#insertion.write(chunk)) {
       this.#insertion = null
       this.#end()
@@ -307,9 +368,22 @@ export class OriginCall implements OriginHandler {
   }
 
   onEnd(trailers: Fields | null): void {
-    this.#insertion?.commit()
-    this.#insertion = null
+    const insertion = this.#insertion
+    insertion?.commit()
     this.#stream?.finish(trailers)
+    const committed = insertion?.committed ?? null
+    if (committed === null) return this.#settled()
+    // Until a look-up can find it, this call answers those who come: else each would be one more request to the origin.
+    const tooLong = setTimeout(() => this.#settled(), MAX_COMMIT_MS)
+    void committed.then(() => {
+      clearTimeout(tooLong)
+      this.#settled()
+    })
+  }
+
+  /** It is stored, or will not be. */
+  #settled(): void {
+    this.#insertion = null
     this.#end()
     for (const tx of this.#takeWaiting()) this.#host.release(tx)
   }
@@ -323,7 +397,7 @@ export class OriginCall implements OriginHandler {
       for (const tx of this.#takeWaiting()) this.#host.fail(tx, error)
       return
     }
-    this.#host.countOrigin(this.leader, error.code)
+    if (this.owner === null) this.#host.countOrigin(this.leader, error.code)
     if (this.#useStale('unreachable')) return
     this.#failed(error)
   }
@@ -357,6 +431,13 @@ export class OriginCall implements OriginHandler {
     if (this.#waiting.length > 0) return false
     this.#end()
     return true
+  }
+
+  /** Once it is complete it is a stored response like any other (RFC 9111 §4). */
+  #mayReuse(tx: Transaction): boolean {
+    const metadata = this.#metadata
+    if (metadata === null) return false
+    return decideReuse(metadata, tx.directives, this.#host.now()).kind === 'fresh'
   }
 
   #isFor(tx: Transaction): boolean {

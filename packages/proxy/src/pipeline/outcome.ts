@@ -34,6 +34,8 @@ export class Outcome {
   collapsed = false
   detail: OutcomeDetail | null = null
   error: ProxyErrorCode | null = null
+  /** `detail` as the worker said that owns the key. */
+  ownersDetail: string | null = null
   /** Remaining freshness lifetime in seconds, negative when stale; undefined when nothing stored is involved. */
   ttlSeconds: number | undefined = undefined
   /** Name of the origin that was asked. */
@@ -45,6 +47,18 @@ export class Outcome {
   get word(): 'hit' | ForwardReason | 'none' {
     if (this.hit) return 'hit'
     return this.forwarded ?? 'none'
+  }
+
+  /** The worker that owns the key has answered, and says so in its own Cache-Status: the client sees one cache. */
+  tookOver(cacheStatus: string): void {
+    if (/; hit(;|$)/.test(cacheStatus)) {
+      this.hit = true
+      this.forwarded = null
+    }
+    const status = /; fwd-status=([0-9]{3})/.exec(cacheStatus)
+    this.forwardStatus = status === null ? 0 : Number(status[1])
+    if (/; collapsed(;|$)/.test(cacheStatus)) this.collapsed = true
+    this.ownersDetail = /; detail=([^;]+)/.exec(cacheStatus)?.[1] ?? null
   }
 
   /** This cache's member of Cache-Status (RFC 9211). */
@@ -59,6 +73,7 @@ export class Outcome {
     }
     if (this.ttlSeconds !== undefined) text += `; ttl=${this.ttlSeconds}`
     if (this.detail !== null) text += `; detail=${sfTokenOrString(this.detail)}`
+    else if (this.ownersDetail !== null) text += `; detail=${this.ownersDetail}`
     else if (this.error !== null) text += `; detail=${this.error}`
     return text
   }

@@ -74,7 +74,7 @@ export class PassCall implements OriginHandler {
     if (this.#insertion !== null) tx.outcome.stored = true
     const fetch = this.#fetch
     if (fetch === null) return
-    const stream = new ResponseStream(fetch, false)
+    const stream = new ResponseStream(fetch, null)
     this.#stream = stream
     answerPassed(tx, status, clientSafe(fields), stream)
   }

@@ -1,6 +1,7 @@
 import type { BlockList } from 'node:net'
 import { parseCacheControl } from '../caching/cache-control.ts'
 import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
+import type { KeepDecision } from '../caching/may-store.ts'
 import { variantKey } from '../caching/vary.ts'
 import type { Clock } from '../http/clock.ts'
 import { Fields } from '../http/fields.ts'
@@ -12,21 +13,27 @@ import type {
   OriginHandler,
   OriginRequest,
 } from '../origin/origin-fetch.ts'
+import { peerFields } from '../peers/peer-request.ts'
+import type { Peers } from '../peers/peers.ts'
+import { FillInsertion } from '../storage/fill-insertion.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
-import type { StoredResponse } from '../storage/stored-response.ts'
+import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import type { TieredStore } from '../storage/tiered-store.ts'
 import type { Exchange, ExchangeEnd } from '../transport/exchange.ts'
 import { admit } from './admit.ts'
 import { answerError, answerStored, answerStoredPart, respond } from './answer.ts'
 import { cacheKey, keyExtra, targetByRule } from './cache-key.ts'
-import { type Found, findStored } from './find-stored.ts'
+import { type Found, findStored, withLarge } from './find-stored.ts'
 import { forwardFields, hasLooped } from './forward-fields.ts'
 import { type Invalidator, invalidateAfter } from './invalidate-after.ts'
+import { LargeStored, type Reusable } from './large-stored.ts'
 import { limitBody } from './limit-body.ts'
 import { type CallHost, OriginCall } from './origin-call.ts'
 import type { ForwardReason } from './outcome.ts'
 import { PassCall, type PassHost } from './pass-call.ts'
 import { type FetchPlan, planFetch, rangeWithinPart } from './plan-fetch.ts'
+import { SharedSeeker } from './shared-seeker.ts'
 import type { Site, Tenant } from './site.ts'
 import { storeAfterHead, storeAfterPost } from './store-after-pass.ts'
 import { Transaction } from './transaction.ts'
@@ -35,6 +42,10 @@ import { UncacheableKeys } from './uncacheable-keys.ts'
 export interface PipelineOptions {
   readonly site: Site
   readonly tier: MemoryTier
+  /** The tiers behind memory; null when there are none. */
+  readonly shared: TieredStore | null
+  /** The other workers of the machine; null when there are none. */
+  readonly peers: Peers | null
   readonly clock: Clock
   /** This proxy's name in Via. */
   readonly pseudonym: string
@@ -60,10 +71,14 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   /** Calls that others may join, by call key; the plain key comes first in it. */
   readonly #calls = new Map<string, OriginCall>()
   readonly #uncacheable = new UncacheableKeys()
+  /** Keys invalidated here a moment ago: their owner may not have heard of it yet, so it is not asked. */
+  readonly #invalidated = new UncacheableKeys(5_000)
+  readonly #seeker: SharedSeeker
 
   constructor(options: PipelineOptions) {
     this.#options = options
     this.tier = options.tier
+    this.#seeker = new SharedSeeker(options.tier, options.shared)
   }
 
   /** A new configuration; exchanges under way finish with the one they began with. */
@@ -76,8 +91,9 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return this.#options.clock.ms
   }
 
-  handle(exchange: Exchange): void {
+  handle(exchange: Exchange, fromPeer = false): void {
     const tx = new Transaction(exchange)
+    tx.fromPeer = fromPeer
     exchange.onClose = (end) => this.#closed(tx, end)
     try {
       this.#serve(tx)
@@ -117,8 +133,11 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #serveFromStore(tx: Transaction): void {
     const { request } = tx
-    const found = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
+    const inMemory = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
+    const found = tx.large === null ? inMemory : withLarge(inMemory, tx.large)
     const now = this.now()
+    const usable = found.whole !== null && now < found.whole.freshUntilAt
+    if (!usable && !tx.sought && this.#seeker.seek(tx, () => this.#sought(tx))) return
     if (found.whole !== null) return this.#reuse(tx, found.whole, found, now)
     const range = request.method === 'GET' ? wantedRange(request.fields) : null
     if (found.part !== null && range !== null) {
@@ -134,12 +153,26 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     this.#forward(tx, reason, found, now)
   }
 
-  #reuse(tx: Transaction, stored: StoredResponse, found: Found, now: number): void {
+  /** The tiers behind memory have answered: what they have is in memory now, or in `tx.large`. */
+  #sought(tx: Transaction): void {
+    if (tx.closed) return
+    try {
+      this.#serveFromStore(tx)
+    } catch (cause) {
+      this.fail(tx, new ProxyError('INTERNAL', [String(cause)], cause))
+    }
+  }
+
+  #reuse(tx: Transaction, stored: Reusable, found: Found, now: number): void {
     const decision = decideReuse(stored, tx.directives, now)
     if (decision.kind === 'validate') {
       return this.#forward(tx, decision.reason === 'stale' ? 'stale' : 'request', found, now)
     }
-    this.tier.touch(stored)
+    // The worker that asks has decided already that it wants what is new.
+    if (tx.fromPeer && decision.kind === 'stale-while-revalidate') {
+      return this.#forward(tx, 'stale', found, now)
+    }
+    if (stored instanceof StoredResponse) this.tier.touch(stored)
     tx.outcome.hit = true
     if (decision.kind === 'stale-allowed') tx.outcome.detail = 'max-stale'
     if (decision.kind === 'stale-while-revalidate') {
@@ -158,14 +191,17 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     tx.outcome.forwarded = reason
     if (tx.request.method === 'HEAD') return this.#pass(tx, reason, found.whole)
     if (this.#refusesLoop(tx)) return
-    const plan = this.#plan(tx, found, tx.released > MAX_RELEASES, now)
-    // Nobody waits for an answer that is likely to be for one client, or that must be newer than the request.
-    const alone =
-      tx.released > MAX_RELEASES ||
+    // The answer is likely to be for one client, or must be newer than the request: nobody shares it.
+    const unshared =
       tx.directives.noCache !== false ||
       tx.directives.noStore ||
       tx.request.fields.has('authorization') ||
       this.#uncacheable.has(tx.key, now)
+    const alone = unshared || tx.alone || tx.released > MAX_RELEASES
+    const owner = unshared ? null : this.#ownerOf(tx)
+    // A part is completed by the owner, who has it too.
+    const whole = tx.released > MAX_RELEASES || (owner !== null && !tx.request.fields.has('range'))
+    const plan = this.#plan(tx, found, whole, now)
     const callKey = this.#callKey(tx, found, plan)
     const running = this.#calls.get(callKey)
     if (!alone && running?.join(tx)) {
@@ -174,6 +210,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       return
     }
     const call = this.#newCall(tx, found, plan, callKey)
+    call.owner = owner
     if (!alone) this.#calls.set(callKey, call)
     call.join(tx)
     call.start()
@@ -181,6 +218,12 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #plan(tx: Transaction, found: Found, whole: boolean, now: number): FetchPlan {
     return planFetch(tx, found, whole, this.tier.maxObjectBytes, now)
+  }
+
+  /** The worker that fetches this key for all of the machine; null when it is this one. */
+  #ownerOf(tx: Transaction): number | null {
+    if (tx.fromPeer || this.#invalidated.has(tx.key, this.now())) return null
+    return this.#options.peers?.ownerOf(tx.key) ?? null
   }
 
   #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
@@ -206,6 +249,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const callKey = this.#callKey(tx, found, plan)
     if (this.#calls.has(callKey)) return
     const call = this.#newCall(tx, found, plan, callKey)
+    call.owner = this.#ownerOf(tx)
     this.#calls.set(callKey, call)
     call.start()
   }
@@ -217,7 +261,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return `${tx.key}\n${tx.keyExtra}\n${variant}\n${plan.range ?? ''}`
   }
 
-  #pass(tx: Transaction, reason: ForwardReason, fallback: StoredResponse | null): void {
+  #pass(tx: Transaction, reason: ForwardReason, fallback: Reusable | null): void {
     tx.outcome.forwarded = reason
     if (this.#refusesLoop(tx)) return
     tx.fallback = fallback
@@ -256,12 +300,61 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   // What calls ask of the pipeline (CallHost, PassHost)
 
+  insert(
+    call: OriginCall,
+    metadata: StoredMetadata,
+    expectedBytes: number | undefined,
+  ): FillInsertion | null {
+    const memory = this.tier.insert(metadata, expectedBytes)
+    // Parts stay in memory: what is worth more than that is fetched in slices.
+    const shared =
+      metadata.part === undefined && call.owner === null
+        ? (this.#options.shared?.insert(metadata, expectedBytes) ?? null)
+        : null
+    return memory === null && shared === null ? null : new FillInsertion(memory, shared)
+  }
+
+  freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable {
+    if (keep === 'forget') this.forget(stored)
+    if (keep === 'update') this.#seeker.freshen(stored, metadata)
+    if (!(stored instanceof StoredResponse)) return new LargeStored(stored.handle, metadata)
+    if (keep === 'update') return this.tier.freshen(stored, metadata)
+    return new StoredResponse(metadata, stored.body)
+  }
+
+  forget(stored: Reusable): void {
+    if (stored instanceof StoredResponse) this.tier.remove(stored)
+    this.#seeker.remove(stored)
+  }
+
   originRequest(call: OriginCall): OriginRequest {
     const tx = call.leader
     const fields = this.#forwardedFields(tx, true)
     if (!call.unconditional)
       for (const [name, value] of call.plan.conditions) fields.add(name, value)
     return { method: 'GET', target: tx.target, fields, body: null }
+  }
+
+  startCall(call: OriginCall): OriginFetch {
+    const { leader, owner } = call
+    const { peers } = this.#options
+    const ask = (handler: OriginHandler) => {
+      call.owner = null
+      return this.start(leader, this.originRequest(call), handler)
+    }
+    if (owner === null || peers === null) return ask(call)
+    const { client } = leader.exchange
+    const { request } = leader
+    // What fits into memory is copied again as a whole: cheaper than to trust that equal validators mean equal bytes.
+    const small = call.plan.validating instanceof StoredResponse
+    const conditions = call.unconditional || small ? new Fields() : call.plan.conditions
+    const fields = peerFields(request, client, conditions)
+    return peers.fetch(
+      owner,
+      { method: 'GET', target: request.target, fields, body: null },
+      call,
+      ask,
+    )
   }
 
   /** Callbacks never come from inside this call. */
@@ -276,7 +369,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     this.#serveFromStore(tx)
   }
 
-  useStored(tx: Transaction, stored: StoredResponse): void {
+  useStored(tx: Transaction, stored: Reusable): void {
     if (!tx.closed) answerStored(tx, stored, this.now())
   }
 
@@ -315,17 +408,30 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   passed(tx: Transaction, status: number, fields: Fields): Insertion | null {
     const { method } = tx.request
     if (method === 'HEAD') {
-      storeAfterHead(this.tier, tx, status, fields, this.now())
+      if (storeAfterHead(this.tier, tx, status, fields, this.now()) === 'forgotten') {
+        this.#forgetEverywhere([tx.key])
+      }
       return null
     }
     const invalidated = invalidateAfter(this, tx, status, fields)
-    if (invalidated.length > 0) this.#options.announceInvalidation(invalidated)
+    if (invalidated.length > 0) this.#forgetEverywhere(invalidated)
     return method === 'POST' ? storeAfterPost(this.tier, tx, status, fields, this.now()) : null
+  }
+
+  /** The other workers hear of it; until they have, this one does not ask them. */
+  #forgetEverywhere(keys: readonly string[]): void {
+    const now = this.now()
+    for (const key of keys) {
+      this.#invalidated.add(key, now)
+      this.#seeker.removeKey(key)
+    }
+    this.#options.announceInvalidation(keys)
   }
 
   /** Nothing stored for the key is used again, and nothing under way for it is stored (RFC 9111 §4.4). */
   invalidate(key: string): void {
     this.tier.removeKey(key)
+    this.#seeker.removeKey(key)
     const prefix = `${key}\n`
     for (const [callKey, call] of this.#calls) if (callKey.startsWith(prefix)) call.invalidate()
   }
@@ -335,7 +441,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const { onGone } = tx
     tx.onGone = null
     if (!end.complete) onGone?.()
-    this.#options.record(tx, end)
+    if (!tx.fromPeer) this.#options.record(tx, end)
   }
 }
 

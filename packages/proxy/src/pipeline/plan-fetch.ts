@@ -8,6 +8,7 @@ import { ifRangeHolds } from '../http/preconditions.ts'
 import { type ByteRange, parseRange, type RangeSpec, selectRanges } from '../http/range.ts'
 import type { StoredResponse } from '../storage/stored-response.ts'
 import type { Found } from './find-stored.ts'
+import type { Reusable } from './large-stored.ts'
 import type { Transaction } from './transaction.ts'
 
 /** How the origin is asked: with which conditions, and for which part. */
@@ -15,7 +16,7 @@ export interface FetchPlan {
   /** Conditions and range to add to the request. */
   readonly conditions: Fields
   /** The stored response whose validators they carry. */
-  readonly validating: StoredResponse | null
+  readonly validating: Reusable | null
   /** Range field sent; undefined = the whole. */
   readonly range: string | undefined
   /** The part fetched completes a stored one: nobody is answered before the whole is there. */

@@ -1,32 +1,39 @@
 import type { Fields } from '../http/fields.ts'
 import type { OriginFetch } from '../origin/origin-fetch.ts'
+import type { FillInsertion } from '../storage/fill-insertion.ts'
 import type { Exchange, ResponseWriter } from '../transport/exchange.ts'
+import { StreamReader } from './stream-reader.ts'
 
-/** The slowest reader may fall this far behind the origin before the origin has to wait for it. */
+/** Without a disk behind it: the slowest reader may fall this far behind before the origin has to wait for it. */
 const MAX_LAG_BYTES = 256 * 1024
 /** One reader alone needs no more than keeps its transport busy: it may be one of thousands. */
 const MAX_LAG_ALONE_BYTES = 32 * 1024
+/** With a disk behind it: held in memory for readers that keep up. */
+const WINDOW_BYTES = 512 * 1024
+/** The disk may fall this far behind before the origin has to wait for it. */
+const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024
 
 /**
- * A response body under way, read by any number of exchanges. While it is being stored every byte is kept and a new
- * reader can begin at byte zero; afterwards only the window between the slowest reader and the origin is held, and
- * the slowest reader sets the origin's pace.
+ * A response body under way, read by any number of exchanges. While memory stores it every byte is kept. While disk
+ * stores it a window is kept, and whoever is behind that reads what is written already: a new reader begins at byte
+ * zero, a slow one delays nobody. Otherwise the window between the slowest reader and the origin is all there is,
+ * and the slowest reader sets the pace.
  */
 export class ResponseStream {
   readonly #fetch: OriginFetch
+  #store: FillInsertion | null
   #chunks: Buffer[] = []
-  /** Position in the body of the first byte held. */
   #heldFrom = 0
   #received = 0
   #state: 'open' | 'complete' | 'failed' = 'open'
   #trailers: Fields | null = null
-  #keepAll: boolean
   #paused = false
   readonly #readers = new Set<StreamReader>()
 
-  constructor(fetch: OriginFetch, keepAll: boolean) {
+  /** `store`: where the body goes as well; null when it is not stored. */
+  constructor(fetch: OriginFetch, store: FillInsertion | null) {
     this.#fetch = fetch
-    this.#keepAll = keepAll
+    this.#store = store
   }
 
   get readerCount(): number {
@@ -35,18 +42,35 @@ export class ResponseStream {
 
   /** True while a new reader would get the body from its first byte. */
   get isWhole(): boolean {
-    return this.#heldFrom === 0 && this.#state !== 'failed'
+    return this.#state !== 'failed' && (this.#heldFrom === 0 || this.hasBacking)
+  }
+
+  /** Position in the body of the first byte held in memory. */
+  get heldFrom(): number {
+    return this.#heldFrom
   }
 
   get received(): number {
     return this.#received
   }
 
+  get state(): 'open' | 'complete' | 'failed' {
+    return this.#state
+  }
+
+  get trailers(): Fields | null {
+    return this.#trailers
+  }
+
+  get hasBacking(): boolean {
+    return this.#store?.backing?.failed === false
+  }
+
   push(chunk: Buffer): void {
     this.#chunks.push(chunk)
     this.#received += chunk.length
     for (const reader of this.#readers) reader.pump()
-    this.#trim()
+    this.trim()
   }
 
   finish(trailers: Fields | null): void {
@@ -63,10 +87,10 @@ export class ResponseStream {
     this.#chunks = []
   }
 
-  /** The tier has given up: from now on only the window is held. */
+  /** The body is not stored any more: from now on only the window is held. */
   stopKeeping(): void {
-    this.#keepAll = false
-    this.#trim()
+    this.#store = null
+    this.trim()
   }
 
   /**
@@ -76,149 +100,103 @@ export class ResponseStream {
   addReader(exchange: Exchange, writer: ResponseWriter, first: number, end: number): void {
     const reader = new StreamReader(this, exchange, writer, first, end)
     this.#readers.add(reader)
-    writer.onDrain = () => {
-      reader.unblock()
-      this.#trim()
-    }
     reader.pump()
   }
 
   removeExchange(exchange: Exchange): void {
     for (const reader of this.#readers) {
       if (reader.exchange !== exchange) continue
-      this.#readers.delete(reader)
-      this.#trim()
+      this.done(reader)
+      this.trim()
       return
     }
   }
 
-  /** @internal The reader has all it wanted. */
+  /** @internal The reader has all it wanted, or never will. */
   done(reader: StreamReader): void {
     this.#readers.delete(reader)
   }
 
-  /** @internal */
-  get state(): 'open' | 'complete' | 'failed' {
-    return this.#state
-  }
-
-  /** @internal */
-  get trailers(): Fields | null {
-    return this.#trailers
+  /** @internal Bytes that are no longer in memory; as many as can be read, up to `end`. */
+  readBack(first: number, end: number): Promise<Buffer> {
+    const backing = this.#store?.backing
+    if (!backing || backing.failed) return Promise.reject(new Error('the body is not kept'))
+    return backing.read(first, Math.min(end, backing.writtenBytes))
   }
 
   /** @internal The held bytes from a position on, up to the end of one chunk; null when there are none yet. */
   bytesAt(position: number, hint: ChunkHint): Buffer | null {
     if (position >= this.#received) return null
-    if (
-      hint.start > position ||
-      hint.index >= this.#chunks.length ||
-      hint.generation !== this.#heldFrom
-    ) {
+    if (hint.heldFrom !== this.#heldFrom || hint.start > position) {
       hint.index = 0
       hint.start = this.#heldFrom
-      hint.generation = this.#heldFrom
+      hint.heldFrom = this.#heldFrom
     }
     while (position >= hint.start + this.#chunks[hint.index].length) {
       hint.start += this.#chunks[hint.index].length
       hint.index++
     }
-    return position === hint.start
-      ? this.#chunks[hint.index]
-      : this.#chunks[hint.index].subarray(position - hint.start)
+    const chunk = this.#chunks[hint.index]
+    return position === hint.start ? chunk : chunk.subarray(position - hint.start)
   }
 
-  #slowest(): number {
+  /** Lets go of what nobody needs from memory, and sets the origin's pace. */
+  trim(): void {
+    if (this.#state === 'failed' || this.#store?.holdsAll === true) return
+    if (this.hasBacking) this.#trimBehindWindow()
+    else this.#trimBehindReaders()
+  }
+
+  #trimBehindWindow(): void {
+    const written = this.#store?.backing?.writtenBytes ?? 0
+    this.#dropUntil(Math.min(written, this.#received - WINDOW_BYTES))
+    this.#pace(this.#received - written, MAX_UNWRITTEN_BYTES)
+  }
+
+  #trimBehindReaders(): void {
     let slowest = this.#received
     for (const reader of this.#readers) if (reader.position < slowest) slowest = reader.position
-    return slowest
+    this.#dropUntil(slowest)
+    const maxLag = this.#readers.size > 1 ? MAX_LAG_BYTES : MAX_LAG_ALONE_BYTES
+    this.#pace(this.#received - slowest, maxLag)
   }
 
-  #trim(): void {
-    if (this.#keepAll || this.#state === 'failed') return
-    const slowest = this.#slowest()
+  #dropUntil(position: number): void {
     let dropped = 0
     while (
       dropped < this.#chunks.length &&
-      this.#heldFrom + this.#chunks[dropped].length <= slowest
+      this.#heldFrom + this.#chunks[dropped].length <= position
     ) {
       this.#heldFrom += this.#chunks[dropped].length
       dropped++
     }
     if (dropped > 0) this.#chunks.splice(0, dropped)
-    const lag = this.#received - slowest
-    const maxLag = this.#readers.size > 1 ? MAX_LAG_BYTES : MAX_LAG_ALONE_BYTES
-    if (!this.#paused && lag > maxLag) {
+  }
+
+  #pace(lagBytes: number, maxBytes: number): void {
+    if (!this.#paused && lagBytes > maxBytes) {
       this.#paused = true
       this.#fetch.pause()
-    } else if (this.#paused && lag <= maxLag / 2) {
+      if (this.hasBacking) this.#resumeWhenWritten()
+    } else if (this.#paused && lagBytes <= maxBytes / 2) {
       this.#paused = false
       this.#fetch.resume()
     }
   }
+
+  /** A paused origin brings no chunk that would look again. */
+  #resumeWhenWritten(): void {
+    setTimeout(() => {
+      this.trim()
+      if (this.#paused && this.hasBacking) this.#resumeWhenWritten()
+    }, 10)
+  }
 }
 
 /** Where a reader found its last chunk, so that it need not search from the start. */
-interface ChunkHint {
+export interface ChunkHint {
   index: number
   start: number
   /** `heldFrom` when it was true. */
-  generation: number
-}
-
-class StreamReader {
-  readonly exchange: Exchange
-  position: number
-  readonly #stream: ResponseStream
-  readonly #writer: ResponseWriter
-  readonly #end: number
-  readonly #hint: ChunkHint = { index: 0, start: 0, generation: -1 }
-  #ended = false
-  #pumping = false
-  #blocked = false
-
-  constructor(
-    stream: ResponseStream,
-    exchange: Exchange,
-    writer: ResponseWriter,
-    first: number,
-    end: number,
-  ) {
-    this.#stream = stream
-    this.exchange = exchange
-    this.#writer = writer
-    this.position = first
-    this.#end = end
-  }
-
-  unblock(): void {
-    this.#blocked = false
-    this.pump()
-  }
-
-  /** Writes what is there until the transport is full. */
-  pump(): void {
-    if (this.#pumping || this.#blocked || this.#ended) return
-    this.#pumping = true
-    while (!this.#blocked && this.position < this.#end) {
-      const bytes = this.#stream.bytesAt(this.position, this.#hint)
-      if (bytes === null) break
-      const left = this.#end - this.position
-      const piece = bytes.length > left ? bytes.subarray(0, left) : bytes
-      this.position += piece.length
-      this.#blocked = !this.#writer.write(piece)
-    }
-    this.#pumping = false
-    this.#endIfDone()
-  }
-
-  #endIfDone(): void {
-    const stream = this.#stream
-    const complete = stream.state === 'complete' && this.position >= stream.received
-    if (!complete && this.position < this.#end) return
-    this.#ended = true
-    stream.done(this)
-    if (complete && stream.trailers !== null) this.#writer.end(stream.trailers)
-    else this.#writer.end()
-  }
+  heldFrom: number
 }

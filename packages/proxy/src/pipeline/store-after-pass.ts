@@ -4,6 +4,7 @@ import { resolveSameOrigin } from '../caching/invalidation.ts'
 import { mayKeep, mayStore } from '../caching/may-store.ts'
 import type { Fields } from '../http/fields.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
+import { StoredResponse } from '../storage/stored-response.ts'
 import { findStored } from './find-stored.ts'
 import { freshenedByHead, metadataFor } from './judge-response.ts'
 import { declaredLength } from './pass-call.ts'
@@ -16,12 +17,16 @@ export function storeAfterHead(
   status: number,
   fields: Fields,
   now: number,
-): void {
+): 'forgotten' | 'kept' {
   const { rule } = tx
   const { request } = tx
   const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
-  if (stored === null || rule === null || rule.cache.bypass || status !== 200) return
-  if (stored.status !== 200 || !headAgrees(stored.fields, fields)) return tier.remove(stored)
+  if (!(stored instanceof StoredResponse) || status !== 200) return 'kept'
+  if (rule === null || rule.cache.bypass) return 'kept'
+  if (stored.status !== 200 || !headAgrees(stored.fields, fields)) {
+    tier.remove(stored)
+    return 'forgotten'
+  }
   const keep = mayKeep({
     method: request.method,
     requestFields: request.fields,
@@ -31,10 +36,14 @@ export function storeAfterHead(
     responseAt: now,
     rule: rule.cache,
   })
-  if (keep === 'forget') tier.remove(stored)
-  if (keep !== 'update') return
+  if (keep === 'forget') {
+    tier.remove(stored)
+    return 'forgotten'
+  }
+  if (keep !== 'update') return 'kept'
   const at = requestAt(tx, now)
   tier.freshen(stored, freshenedByHead(stored, fields, request.fields, rule.cache, at, now))
+  return 'kept'
 }
 
 /**

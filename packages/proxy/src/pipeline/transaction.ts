@@ -2,8 +2,8 @@ import type { CacheControl } from '../caching/cache-control.ts'
 import { NO_DIRECTIVES } from '../caching/cache-control.ts'
 import { withoutNominated } from '../http/hop-by-hop.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
-import type { StoredResponse } from '../storage/stored-response.ts'
 import type { Exchange, RequestHead } from '../transport/exchange.ts'
+import type { LargeStored, Reusable } from './large-stored.ts'
 import { Outcome } from './outcome.ts'
 import type { Rule, Tenant } from './site.ts'
 
@@ -29,9 +29,17 @@ export class Transaction {
   /** ms from the start of the exchange to the response head. */
   firstByteMs = 0
   closed = false
+  /** The request comes from another worker, which is answered as a client but asks nobody else. */
+  fromPeer = false
+  /** It has seen that waiting for another's answer is of no use here. */
+  alone = false
   failure: ProxyError | null = null
   /** A stored response that may have to do if the origin fails. */
-  fallback: StoredResponse | null = null
+  fallback: Reusable | null = null
+  /** The tiers behind memory have been asked. */
+  sought = false
+  /** What they have for this request, when it is too large for memory. */
+  large: LargeStored | null = null
   /** Told when the exchange ends early, so that nobody works for it any more. */
   onGone: (() => void) | null = null
   /** Times that an answer of another request turned out not to be for this one. */

@@ -43,9 +43,13 @@ export class MemoryTier implements StorageTier {
     return this.#byKey.get(key) ?? null
   }
 
+  /** Told when a stored response is used for the second time. */
+  onHot: ((stored: StoredResponse) => void) | null = null
+
   /** Marks a use; the caller knows which variant it took. */
   touch(stored: StoredResponse): void {
     if (stored.slot !== -1) this.#order.visit(stored.slot)
+    if (++stored.uses === 2) this.onHot?.(stored)
   }
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {

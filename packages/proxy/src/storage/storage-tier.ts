@@ -36,6 +36,19 @@ export interface Insertion {
   write(chunk: Buffer): boolean
   /** Trailer fields are not stored (RFC 9111 §3.1 leaves that open): a reuse could send them on some versions only. */
   commit(): void
+  /** After `commit`: settles when a look-up can find it, or it was not stored after all; null when that is at once. */
+  readonly committed?: Promise<void> | null
   /** Forgets everything written. Harmless after `commit`. */
   abandon(): void
+  /** Where what was written can be read back before it is committed; null when it cannot. */
+  readonly backing?: BodyBacking | null
+}
+
+/** A body that is being stored, readable from its first byte as far as it has come. */
+export interface BodyBacking {
+  /** Bytes that can be read now. */
+  readonly writtenBytes: number
+  readonly failed: boolean
+  /** Bytes [first, end), all of them written. Rejects when they cannot be read. */
+  read(first: number, end: number): Promise<Buffer>
 }

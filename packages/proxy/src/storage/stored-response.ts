@@ -65,6 +65,8 @@ export class StoredResponse implements StoredMetadata {
   readonly byteLength: number
   /** Made by the pipeline at the first hit (`pipeline/ready-heads.ts`); their bytes are counted from the start. */
   ready: ReadyHeads | null = null
+  /** Times it was answered from. */
+  uses = 0
   /** Next variant of the same key in the memory tier. */
   next: StoredResponse | null = null
   /** Slot in the memory tier's eviction queue; -1 when it is not held. */

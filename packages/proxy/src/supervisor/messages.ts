@@ -10,6 +10,12 @@ export interface WorkerListener {
   readonly proxyProtocol: boolean
 }
 
+/** Where the sockets between the workers are, and how many workers there are. */
+export interface PeerPlace {
+  readonly folder: string
+  readonly slots: number
+}
+
 /** Numeric ids: names are looked up once, by the primary. */
 export interface Identity {
   readonly uid: number
@@ -29,6 +35,8 @@ export type ToWorker =
       readonly type: 'start'
       readonly slot: number
       readonly config: Config
+      /** Where the sockets between the workers are. */
+      readonly peers: PeerPlace
       /** What to become once everything is open; undefined = stay. */
       readonly identity: Identity | undefined
     }
@@ -61,6 +69,8 @@ export interface WorkerBeat {
   readonly residentBytes: number
   /** 99th percentile since the last beat. */
   readonly eventLoopLagSeconds: number
+  /** Places on disk that were read: pairs of segment and offset. */
+  readonly diskHits: readonly number[]
 }
 
 export const BEAT_INTERVAL_MS = 1000

@@ -3,12 +3,6 @@ import type { Config } from '../config/config.ts'
 /** What is configured and accepted, but not done yet: one honest line each. */
 export function unsupportedNotices(config: Config): string[] {
   const notices: string[] = []
-  if (config.redis !== undefined) {
-    notices.push('redis is configured but this version has no Redis tier; it is ignored')
-  }
-  if (config.disk !== undefined) {
-    notices.push('disk is configured but this version has no disk tier; it is ignored')
-  }
   if (config.listen.http3.length > 0) {
     notices.push('http3 is configured but this version has no HTTP/3; it is ignored')
   }

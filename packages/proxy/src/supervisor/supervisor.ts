@@ -10,11 +10,14 @@ import {
   type MergedSeries,
   MetricsMerge,
 } from '../observability/metrics-merge.ts'
+import type { Evictor } from '../storage/disk/evictor.ts'
+import { evictorFor } from './disk-eviction.ts'
 import { identityFor } from './identity.ts'
 import { withIssuedCertificates } from './issue-certificates.ts'
 import { ListeningSockets } from './listening-sockets.ts'
 import type { WorkerListener } from './messages.ts'
 import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
+import { PeerFolder } from './peer-folder.ts'
 import { primarySeries } from './primary-metrics.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
@@ -38,11 +41,14 @@ export class Supervisor {
   readonly slots: readonly WorkerSlot[]
   readonly startedAt = Date.now()
   readonly reloads = { applied: 0, refused: 0 }
+  /** Holds the disk tier to its size; null without one. */
+  readonly evictor: Evictor | null
   #config: Config
   #isStopping = false
   readonly #logger: Logger
   readonly #reread: (() => LoadResult) | undefined
   readonly #sockets: ListeningSockets
+  readonly #peerFolder: PeerFolder
   readonly #merge = new MetricsMerge()
   readonly #authority: DevelopmentAuthority
   /** Reloads and replacements, one after the other. */
@@ -56,15 +62,23 @@ export class Supervisor {
     this.#reread = options.reread
     this.#authority = new DevelopmentAuthority(options.stateFolder)
     this.#sockets = new ListeningSockets(options.config.workers)
+    const identity = identityFor(options.config)
+    this.#peerFolder = new PeerFolder(identity)
+    this.evictor = evictorFor(options.config, identity, options.logger)
     const surroundings = {
       logger: options.logger,
       sockets: this.#sockets,
-      identity: identityFor(options.config),
+      identity,
+      peers: { folder: this.#peerFolder.path, slots: options.config.workers },
       config: () => this.#config,
       onBeat: (
         workerId: number,
-        beat: { metrics: Parameters<MetricsMerge['update']>[1] | undefined },
+        beat: {
+          metrics: Parameters<MetricsMerge['update']>[1] | undefined
+          diskHits: readonly number[]
+        },
       ) => {
+        this.evictor?.noteHits(beat.diskHits)
         if (beat.metrics !== undefined) this.#merge.update(workerId, beat.metrics)
       },
       onGone: (workerId: number) => this.#merge.retire(workerId),
@@ -104,6 +118,7 @@ export class Supervisor {
       // Typed arrays and undefined survive; JSON would turn them into something else.
       serialization: 'advanced',
     })
+    this.evictor?.start()
     try {
       await Promise.all(this.slots.map((slot) => slot.start()))
     } catch (error) {

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import { compileCacheFolder } from './compile-cache.ts'
 import type { SlotSocket } from './listening-sockets.ts'
-import type { FromWorker, Identity, ToWorker, WorkerBeat } from './messages.ts'
+import type { FromWorker, Identity, PeerPlace, ToWorker, WorkerBeat } from './messages.ts'
 
 /** From fork to the last listener open. */
 const START_TIMEOUT_MS = 30_000
@@ -81,11 +81,12 @@ export class WorkerHandle {
   /** Resolves when it accepts on every socket; rejects when it said why it cannot, or ended. */
   async start(
     config: Config,
+    peers: PeerPlace,
     identity: Identity | undefined,
     sockets: () => readonly SlotSocket[],
   ): Promise<void> {
     const started = this.#wait('started')
-    this.#send({ type: 'start', slot: this.slot, config, identity })
+    this.#send({ type: 'start', slot: this.slot, config, peers, identity })
     await started
     this.config = config
     await Promise.all(sockets().map((socket) => this.listen(socket)))

@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import { BackOff } from './back-off.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
-import type { Identity, WorkerBeat, WorkerListener } from './messages.ts'
+import type { Identity, PeerPlace, WorkerBeat, WorkerListener } from './messages.ts'
 import { pinToCore } from './pin.ts'
 import { type WorkerExit, WorkerHandle } from './worker-handle.ts'
 
@@ -18,6 +18,7 @@ export interface SlotSurroundings {
   readonly logger: Logger
   readonly sockets: ListeningSockets
   readonly identity: Identity | undefined
+  readonly peers: PeerPlace
   /** The configuration that a worker should have now. */
   config(): Config
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
@@ -170,8 +171,8 @@ export class WorkerSlot {
   }
 
   async #setUp(worker: WorkerHandle): Promise<void> {
-    const { sockets, identity, config } = this.#surroundings
-    await worker.start(config(), identity, () => sockets.forSlot(this.index))
+    const { sockets, identity, peers, config } = this.#surroundings
+    await worker.start(config(), peers, identity, () => sockets.forSlot(this.index))
     // A reload during the start has gone past this worker.
     while (worker.config !== config()) await worker.configure(config())
     const wanted = sockets.forSlot(this.index)

@@ -10,11 +10,14 @@ import type { MetricsSnapshot, WorkerMetrics } from '../observability/metrics.ts
 import type { OriginGroup } from '../origin/origin-fetch.ts'
 import { OriginResolver } from '../origin/resolver.ts'
 import { TenantOrigins } from '../origin/tenant-origins.ts'
+import { peerDoor } from '../peers/peer-door.ts'
+import { Peers } from '../peers/peers.ts'
 import { PipelineDoor } from '../pipeline/front-door.ts'
 import { Pipeline, type PipelineOptions } from '../pipeline/pipeline.ts'
 import { compileSite, type Site, type Tenant } from '../pipeline/site.ts'
 import { MemoryTier } from '../storage/memory-tier.ts'
-import type { WorkerListener } from '../supervisor/messages.ts'
+import type { PeerPlace, WorkerListener } from '../supervisor/messages.ts'
+import type { ClientFacts } from '../transport/exchange.ts'
 import { serveHttp1 } from '../transport/h1/connection.ts'
 import { serveHttp2 } from '../transport/h2/connection.ts'
 import type { TransportLimits } from '../transport/limits.ts'
@@ -27,6 +30,7 @@ import {
 import { TimerWheel } from '../transport/timer-wheel.ts'
 import { createSecureFront } from '../transport/tls-front.ts'
 import { Recorder } from './recorder.ts'
+import { SharedTiers } from './shared-tiers.ts'
 import { transportLimits } from './transport-limits.ts'
 
 export interface WorkerOptions {
@@ -34,6 +38,8 @@ export interface WorkerOptions {
   readonly slot: number
   readonly metrics: WorkerMetrics
   readonly logger: Logger
+  /** The workers of this machine; undefined for one that is alone. */
+  readonly peers?: PeerPlace
   /** A clock that someone else keeps going; the time of day without one. */
   readonly clock?: Clock
   /** Keys that an unsafe request has invalidated here, to be told to the other workers. */
@@ -54,11 +60,15 @@ export interface RunningWorker {
   /** Stops accepting, finishes exchanges, cuts what is left after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
   metrics(): MetricsSnapshot
+  /** Places on disk that were read since the last call: pairs of segment and offset. */
+  takeDiskHits(): readonly number[]
 }
 
 /** Builds a worker: every service is made here and passed to those who use it. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  return new Worker(options)
+  const worker = new Worker(options)
+  await worker.peers?.listen()
+  return worker
 }
 
 interface OpenListener {
@@ -72,7 +82,9 @@ class Worker implements RunningWorker {
   readonly #wheel = new TimerWheel().start()
   readonly #resolver = new OriginResolver()
   readonly #tier: MemoryTier
+  readonly #sharedTiers: SharedTiers
   readonly #log: AccessLog
+  readonly peers: Peers | null
   readonly #recorder: Recorder
   readonly #certificates: CertificateStore
   readonly #door: PipelineDoor
@@ -94,6 +106,7 @@ class Worker implements RunningWorker {
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
     this.#tier = new MemoryTier(config.memory.maxSizeBytes, config.memory.maxObjectBytes)
+    this.#sharedTiers = new SharedTiers({ config, logger, now: () => this.#clock.ms })
     this.#log = new AccessLog(config.logging.access, (err) =>
       logger.error({ err, output: config.logging.access.output }, 'the access log is not written'),
     )
@@ -105,6 +118,7 @@ class Worker implements RunningWorker {
       },
       certificateEntries(config),
     )
+    this.peers = options.peers === undefined ? null : this.#makePeers(options.peers)
     this.#pipeline = new Pipeline(this.#pipelineOptions(config))
     this.#door = new PipelineDoor(
       this.#site,
@@ -184,7 +198,9 @@ class Worker implements RunningWorker {
 
   async drain(deadlineMs: number): Promise<void> {
     await Promise.all([...this.#listeners.values()].map(({ front }) => front.drain(deadlineMs)))
+    await this.peers?.drain()
     for (const group of this.#origins.values()) group.close()
+    await this.#sharedTiers.close()
     this.#log.close()
   }
 
@@ -197,10 +213,34 @@ class Worker implements RunningWorker {
       }
       metrics.set(metrics.series('larder_connections', kind), connections)
     }
+    this.#sharedTiers.measure(metrics)
     metrics.set(metrics.series('larder_memory_bytes'), this.#tier.bytes)
     metrics.set(metrics.series('larder_memory_objects'), this.#tier.count)
     metrics.set(metrics.series('larder_memory_evictions_total'), this.#tier.evictions)
     return metrics.snapshot()
+  }
+
+  #makePeers({ folder, slots }: PeerPlace): Peers | null {
+    if (slots < 2) return null
+    const door = peerDoor((exchange) => this.#pipeline.handle(exchange, true))
+    return new Peers({
+      folder,
+      slots,
+      slot: this.#options.slot,
+      wheel: this.#wheel,
+      resolver: this.#resolver,
+      serve: (socket) =>
+        serveHttp1(socket, PEER_FACTS, {
+          door,
+          clock: this.#clock,
+          wheel: this.#wheel,
+          limits: peerLimits(this.#limits),
+        }),
+    })
+  }
+
+  takeDiskHits(): readonly number[] {
+    return this.#sharedTiers.takeHits()
   }
 
   #pipelineOptions(config: Config): PipelineOptions {
@@ -208,6 +248,8 @@ class Worker implements RunningWorker {
     return {
       site: this.#site,
       tier: this.#tier,
+      shared: this.#sharedTiers.store,
+      peers: this.peers,
       clock: this.#clock,
       pseudonym: pseudonymOf(config),
       trustedProxies: this.#trusted,
@@ -227,6 +269,31 @@ class Worker implements RunningWorker {
     const group = new TenantOrigins(tenant.config, this.#wheel, this.#resolver)
     this.#origins.set(tenant, group)
     return group
+  }
+}
+
+/** Another worker is a client that has been let in already. */
+const PEER_FACTS: ClientFacts = {
+  address: '',
+  port: 0,
+  peerAddress: '',
+  localPort: 0,
+  secure: false,
+  serverName: undefined,
+  tlsVersion: undefined,
+}
+
+/** A head that a client was allowed, and the field that goes with it; connections that stay. */
+function peerLimits(limits: TransportLimits): TransportLimits {
+  return {
+    ...limits,
+    maxHeaderBytes: limits.maxHeaderBytes + 8192,
+    maxHeaderCount: limits.maxHeaderCount + 8,
+    maxRequestsPerConnection: Number.MAX_SAFE_INTEGER,
+    idleTimeoutMs: 120_000,
+    headerTimeoutMs: 120_000,
+    // The asking worker waits for its slowest client first, and cuts that one off.
+    writeTimeoutMs: limits.writeTimeoutMs * 2 + 5_000,
   }
 }
 

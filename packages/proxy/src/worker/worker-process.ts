@@ -75,6 +75,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       metrics,
       logger,
       announceInvalidation,
+      peers: message.peers,
     })
     // Now, while the folder can still be written: the next worker finds what this one has compiled.
     flushCompileCache()
@@ -146,6 +147,7 @@ function beat(): void {
     metrics: running?.metrics(),
     residentBytes: process.memoryUsage.rss(),
     eventLoopLagSeconds: lag,
+    diskHits: running?.takeDiskHits() ?? [],
   })
 }
 

@@ -167,7 +167,9 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     // A reset tells even a client that reads until the connection closes. Underneath TLS it must not be used: there,
     // the missing close_notify tells (and Node 26 crashes).
     const socket = this.#socket
-    if (socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
+    // Only TCP can be reset: a socket of the machine has no remote address, and closing it is all there is.
+    const isTcp = socket instanceof Socket && socket.remoteAddress !== undefined
+    if (isTcp && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
     else socket.destroy()
   }
 

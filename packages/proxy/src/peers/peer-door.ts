@@ -1,0 +1,70 @@
+import type { Fields } from '../http/fields.ts'
+import type {
+  ClientFacts,
+  Exchange,
+  ExchangeEnd,
+  FrontDoor,
+  RequestBody,
+  RequestHead,
+  ResponseHead,
+  ResponseWriter,
+} from '../transport/exchange.ts'
+import { readPeerRequest } from './peer-request.ts'
+
+/** Where the requests of other workers come in: each becomes the exchange that its client had in mind. */
+export function peerDoor(handle: (exchange: Exchange) => void): FrontDoor {
+  return {
+    lookUp: () => null,
+    answered() {},
+    handle(exchange) {
+      const read = readPeerRequest(exchange.request)
+      if (read === null) exchange.abort()
+      else handle(new PeerExchange(exchange, read.request, read.client))
+    },
+    refused() {},
+  }
+}
+
+class PeerExchange implements Exchange {
+  readonly request: RequestHead
+  readonly client: ClientFacts
+  readonly #inner: Exchange
+
+  constructor(inner: Exchange, request: RequestHead, client: ClientFacts) {
+    this.#inner = inner
+    this.request = request
+    this.client = client
+  }
+
+  get body(): RequestBody | null {
+    return this.#inner.body
+  }
+
+  get startedAt(): number {
+    return this.#inner.startedAt
+  }
+
+  get onClose(): ((end: ExchangeEnd) => void) | null {
+    return this.#inner.onClose
+  }
+
+  set onClose(callback: ((end: ExchangeEnd) => void) | null) {
+    this.#inner.onClose = callback
+  }
+
+  inform(status: number, fields: Fields): void {
+    this.#inner.inform(status, fields)
+  }
+
+  respond(head: ResponseHead, body: Uint8Array | null): void {
+    this.#inner.respond(head, body)
+  }
+
+  respondStreaming(head: ResponseHead): ResponseWriter {
+    return this.#inner.respondStreaming(head)
+  }
+
+  abort(): void {
+    this.#inner.abort()
+  }
+}

@@ -1,0 +1,84 @@
+import { Fields } from '../http/fields.ts'
+import { endToEnd } from '../http/hop-by-hop.ts'
+import type { ClientFacts, RequestHead } from '../transport/exchange.ts'
+
+/**
+ * What one worker tells another of a client's request, beside the request itself. The field travels over a socket that
+ * only this proxy's workers can open; from clients and origins it is not believed.
+ */
+export const PEER_FIELD = 'larder-peer'
+/** On the way back: when the answer's age counts from, and when it becomes stale, epoch ms. */
+export const PEER_AGE_FIELD = 'larder-peer-age-base'
+
+interface PeerFacts {
+  readonly scheme: 'http' | 'https'
+  readonly authority: string
+  readonly httpVersion: RequestHead['httpVersion']
+  readonly client: ClientFacts
+}
+
+/** The client's fields without its own conditions and range, which the asking worker evaluates. */
+export function peerFields(request: RequestHead, client: ClientFacts, conditions: Fields): Fields {
+  const facts: PeerFacts = {
+    scheme: request.scheme,
+    authority: request.authority,
+    httpVersion: request.httpVersion,
+    client,
+  }
+  const own = endToEnd(request.fields).without((name) => NOT_PASSED_ON.has(name))
+  const host = request.authority === '' ? 'larder' : request.authority
+  return new Fields([
+    'host',
+    host,
+    PEER_FIELD,
+    Buffer.from(JSON.stringify(facts)).toString('base64url'),
+    ...own.list,
+    ...conditions.list,
+  ])
+}
+
+const NOT_PASSED_ON: ReadonlySet<string> = new Set([
+  'host',
+  'if-none-match',
+  'if-modified-since',
+  'if-range',
+  'range',
+  'expect',
+  'content-length',
+  PEER_FIELD,
+])
+
+/** The request as the client made it; null when the peer did not say. */
+export function readPeerRequest(
+  head: RequestHead,
+): { request: RequestHead; client: ClientFacts } | null {
+  const text = head.fields.get(PEER_FIELD)
+  if (text === undefined) return null
+  let facts: PeerFacts
+  try {
+    // Written by a worker of this proxy: its shape is the one above.
+    facts = JSON.parse(Buffer.from(text, 'base64url').toString()) as PeerFacts
+  } catch {
+    return null
+  }
+  const { scheme, authority, httpVersion, client } = facts
+  const fields = head.fields.without((name) => name === PEER_FIELD)
+  return { request: { ...head, scheme, authority, httpVersion, fields }, client }
+}
+
+/** What the owner says beside its answer, and the answer without it. */
+export function readPeerAnswer(received: Fields): {
+  fields: Fields
+  /** The owner's own member of Cache-Status. */
+  cacheStatus: string
+  /** Epoch ms; undefined when the answer did not come out of the owner's store. */
+  ageBaseAt: number | undefined
+} {
+  const ageText = received.get(PEER_AGE_FIELD)
+  const ageBaseAt = ageText === undefined ? undefined : Number(ageText)
+  const lines = received.values('cache-status')
+  const cacheStatus = lines.pop() ?? ''
+  const fields = received.without((name) => name === PEER_AGE_FIELD || name === 'cache-status')
+  for (const line of lines) fields.add('cache-status', line)
+  return { fields, cacheStatus, ageBaseAt }
+}

@@ -1,0 +1,130 @@
+import { sameVariant } from '../caching/vary.ts'
+import type { MemoryTier } from '../storage/memory-tier.ts'
+import type { StoredHandle } from '../storage/shared-tier.ts'
+import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import type { TieredStore } from '../storage/tiered-store.ts'
+import { isSelectedBy } from './find-stored.ts'
+import { LargeStored, type Reusable } from './large-stored.ts'
+import type { Transaction } from './transaction.ts'
+
+interface Waiting {
+  readonly tx: Transaction
+  readonly done: () => void
+}
+
+/**
+ * Asks the tiers behind memory, once per key however many requests wait, and brings what fits into memory. Their
+ * trouble is never a request's: what cannot be had is not there.
+ */
+export class SharedSeeker {
+  readonly #memory: MemoryTier
+  readonly #shared: TieredStore | null
+  readonly #seeking = new Map<string, Waiting[]>()
+  /** Keys whose removal is under way, with how many: what a tier still has of them does not count. */
+  readonly #removing = new Map<string, number>()
+
+  constructor(memory: MemoryTier, shared: TieredStore | null) {
+    this.#memory = memory
+    this.#shared = shared
+    memory.onHot = (stored) => this.#promote(stored)
+  }
+
+  /** False when there is nobody to ask; else `done` is called once, later. */
+  seek(tx: Transaction, done: () => void): boolean {
+    tx.sought = true
+    if (this.#shared === null || this.#removing.has(tx.key)) return false
+    const waiting = this.#seeking.get(tx.key)
+    if (waiting !== undefined) {
+      waiting.push({ tx, done })
+      return true
+    }
+    this.#seeking.set(tx.key, [{ tx, done }])
+    void this.#run(tx.key, this.#shared)
+    return true
+  }
+
+  async #run(key: string, shared: TieredStore): Promise<void> {
+    const handles = await shared.lookUp(key)
+    const waiting = this.#seeking.get(key) ?? []
+    const loading = new Map<StoredHandle, Promise<void>>()
+    for (const { tx } of waiting) {
+      const handle = handles.find((candidate) => isFor(candidate.metadata, tx))
+      if (handle === undefined || this.#removing.has(key)) continue
+      if (handle.bodyLength > this.#memory.maxObjectBytes) tx.large = new LargeStored(handle)
+      else if (!loading.has(handle)) loading.set(handle, this.#load(handle))
+    }
+    await Promise.all(loading.values())
+    // Those who came meanwhile look for themselves: they may want another variant.
+    const all = this.#seeking.get(key) ?? []
+    this.#seeking.delete(key)
+    for (const { done } of all) done()
+  }
+
+  /** Into memory, unless memory has something newer by now. */
+  async #load(handle: StoredHandle): Promise<void> {
+    const { metadata } = handle
+    const read = handle.read(0, handle.bodyLength)
+    const pieces: Buffer[] = []
+    try {
+      for (let piece = await read.next(); piece !== null; piece = await read.next()) {
+        pieces.push(piece)
+      }
+    } catch {
+      // Not sound: the tier has counted and dropped it.
+      return
+    }
+    const body = Buffer.concat(pieces)
+    if (body.length !== handle.bodyLength || this.#removing.has(metadata.key)) return
+    for (let held = this.#memory.lookUp(metadata.key); held !== null; held = held.next) {
+      const same =
+        held.keyExtra === metadata.keyExtra && sameVariant(held.variant, metadata.variant)
+      if (same && held.responseAt >= metadata.responseAt) return
+    }
+    this.#memory.put(new StoredResponse(metadata, body))
+  }
+
+  #promote(stored: StoredResponse): void {
+    if (stored.part === undefined) this.#shared?.promote(stored, stored.body)
+  }
+
+  /** Behind the answer: the copy on disk is validated again after a restart, at worst. */
+  freshen(stored: Reusable, metadata: StoredMetadata): void {
+    const shared = this.#shared
+    if (shared === null) return
+    void this.#copyOf(stored).then((copy) =>
+      copy === undefined ? undefined : shared.freshen(copy, metadata),
+    )
+  }
+
+  /** One variant only. */
+  remove(stored: Reusable): void {
+    const shared = this.#shared
+    if (shared === null) return
+    void this.#copyOf(stored).then((copy) => (copy === undefined ? undefined : shared.remove(copy)))
+  }
+
+  /** What the tiers have of the same variant. */
+  async #copyOf(stored: Reusable): Promise<StoredHandle | undefined> {
+    if (stored instanceof LargeStored) return stored.handle
+    const handles = (await this.#shared?.lookUp(stored.key)) ?? []
+    return handles.find(
+      ({ metadata }) =>
+        metadata.keyExtra === stored.keyExtra && sameVariant(metadata.variant, stored.variant),
+    )
+  }
+
+  removeKey(key: string): void {
+    const shared = this.#shared
+    if (shared === null) return
+    this.#removing.set(key, (this.#removing.get(key) ?? 0) + 1)
+    void shared.removeKey(key).finally(() => {
+      const left = (this.#removing.get(key) ?? 1) - 1
+      if (left === 0) this.#removing.delete(key)
+      else this.#removing.set(key, left)
+    })
+  }
+}
+
+function isFor(metadata: StoredMetadata, tx: Transaction): boolean {
+  return metadata.keyExtra === tx.keyExtra && isSelectedBy(metadata, tx.request.fields)
+}

@@ -1,0 +1,66 @@
+export interface DiskHealthOptions {
+  /** How often a tier in trouble is tried, and one without looked after. */
+  readonly intervalMs: number
+  /** The tier went off (with the reason) or came back; told once per change. */
+  onState(state: 'on' | 'off', reason: string): void
+  /** While it is on: rejects when what it is built on has gone. */
+  check(): Promise<void>
+  /** While it is off: settles when it works again. */
+  probe(): Promise<void>
+}
+
+/** Whether the disk tier is on. Off, it is left alone but for one probe per interval. */
+export class DiskHealth {
+  readonly #options: DiskHealthOptions
+  readonly #timer: NodeJS.Timeout
+  #on = true
+  #busy = false
+  #closed = false
+
+  constructor(options: DiskHealthOptions) {
+    this.#options = options
+    this.#timer = setInterval(() => void this.#look(), options.intervalMs)
+    this.#timer.unref()
+  }
+
+  get on(): boolean {
+    return this.#on && !this.#closed
+  }
+
+  trouble(error: NodeJS.ErrnoException): void {
+    if (!this.#on || this.#closed) return
+    this.#on = false
+    const code = typeof error.code === 'string' ? error.code : ''
+    const said = code === '' || error.message.includes(code)
+    this.#options.onState('off', said ? error.message : `${code}: ${error.message}`)
+  }
+
+  async #look(): Promise<void> {
+    // A disk that hangs is not asked twice.
+    if (this.#busy) return
+    this.#busy = true
+    try {
+      if (this.#on) await this.#options.check()
+      else {
+        await this.#options.probe()
+        this.#recovered()
+      }
+    } catch (error) {
+      // Whatever is thrown there is an Error.
+      this.trouble(error as Error)
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  #recovered(): void {
+    if (this.#closed) return
+    this.#on = true
+    this.#options.onState('on', '')
+  }
+
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#timer)
+  }
+}

@@ -1,0 +1,46 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import pino from 'pino'
+import t from 'tap'
+import type { Config } from '../config/config.ts'
+import { temporaryFolder } from '../storage/test-support/disk.ts'
+import { recordFiles } from '../storage/test-support/disk-files.ts'
+import { evictorFor } from './disk-eviction.ts'
+
+/** `nobody`: somebody else than root on every system. */
+const NOBODY = { uid: 65_534, gid: 65_534 }
+const FILLER = new URL('../storage/test-support/disk-filler.ts', import.meta.url)
+const asRoot = { skip: process.getuid?.() === 0 ? false : 'only root can become somebody else' }
+
+t.test(
+  'workers of another user store, and the primary evicts what is theirs',
+  asRoot,
+  async (t) => {
+    const outer = temporaryFolder(t)
+    chmodSync(outer, 0o755)
+    const path = join(outer, 'cache')
+    const disk = { path, maxSizeBytes: 16 * 1024 * 1024, minFreeBytes: 0 }
+    // Of the configuration only this part is looked at.
+    const config = { disk } as Config
+    const lines: string[] = []
+    const logger = pino({}, { write: (line) => lines.push(line) })
+    const evictor = evictorFor(config, NOBODY, logger)
+    t.teardown(() => evictor?.close())
+    const child = fork(FILLER, [path, 's'], NOBODY)
+    t.teardown(() => child.kill('SIGKILL'))
+    await once(child, 'message')
+    while ((evictor?.counts.evictedSegments ?? 0) < 30) {
+      for (const segment of Array.from({ length: 200 }, (_, i) => i))
+        evictor?.noteHits([segment, 0])
+      await evictor?.run()
+    }
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    for (const file of [path, join(path, 'index', 'data.mdb'), ...recordFiles(path, 'segments')]) {
+      t.equal(statSync(file).uid, NOBODY.uid, file.slice(path.length))
+    }
+    t.same(lines, [], 'nothing to complain of')
+  },
+)

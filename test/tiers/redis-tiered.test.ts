@@ -1,0 +1,55 @@
+import t, { type Test } from 'tap'
+import { metadata, NOW } from '../../packages/proxy/src/storage/test-support/stored.ts'
+import { TieredStore } from '../../packages/proxy/src/storage/tiered-store.ts'
+import { startRedis, withoutRedis } from '../support/redis-server.ts'
+import { bodiesOf, put, startTier } from '../support/redis-tier.ts'
+
+const options = { skip: withoutRedis, timeout: 60_000 }
+
+/** Two tiers, one behind the other; that both are Redis is of no importance to what joins them. */
+async function twoTiers(t: Test) {
+  const server = await startRedis(t)
+  const { tier: near } = await startTier(t, { url: server.url, prefix: 'near:' })
+  const { tier: far } = await startTier(t, { url: server.url, prefix: 'far:' })
+  return { near, far, store: new TieredStore([near, far]) }
+}
+
+t.test('what is removed does not come back from a farther tier', options, async (t) => {
+  const { near, far, store } = await twoTiers(t)
+  for (const tier of [near, far]) {
+    await put(tier, { vary: 'x-a', request: [['x-a', '1']] }, 'one')
+    await put(tier, { vary: 'x-a', request: [['x-a', '2']] }, 'two')
+  }
+  const stored = (await store.lookUp('k')).find(
+    ({ metadata }) => metadata.variant.values[0] === '1',
+  )
+  if (stored !== undefined) await store.remove(stored)
+  t.same(await bodiesOf(near), ['two'])
+  t.same(await bodiesOf(far), ['two'])
+  await store.removeKey('k')
+  t.same(await bodiesOf(store), [])
+})
+
+t.test('what a farther tier has newer stays', options, async (t) => {
+  const { near, far, store } = await twoTiers(t)
+  await put(near, {}, 'old')
+  await put(far, { responseAt: NOW + 1000 }, 'new')
+  const [stored] = await store.lookUp('k')
+  await store.remove(stored)
+  t.same(await bodiesOf(store), ['new'])
+})
+
+t.test(
+  'what is freshened is freshened in every tier that has it (RFC 9111 §4.3.4)',
+  options,
+  async (t) => {
+    const { near, far, store } = await twoTiers(t)
+    for (const tier of [near, far]) await put(tier, {}, 'body')
+    const [stored] = await store.lookUp('k')
+    await store.freshen(stored, metadata({ responseAt: NOW + 5000 }))
+    for (const tier of [near, far]) {
+      const [fresh] = await tier.lookUp('k')
+      t.equal(fresh.metadata.responseAt, NOW + 5000)
+    }
+  },
+)
