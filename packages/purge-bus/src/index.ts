@@ -1,0 +1,19 @@
+export { type ParsedPurge, parsePurge } from './parse-purge.ts'
+export type {
+  BusState,
+  BusStatus,
+  DeadLetter,
+  PublishOptions,
+  PurgeBus,
+  PurgeBusEvents,
+} from './purge-bus.ts'
+export { PurgeOverloadError } from './purge-bus.ts'
+export type { NumberedPurge, PurgeMessage, PurgeScope } from './purge-message.ts'
+export {
+  PurgeTable,
+  type PurgeTableOptions,
+  type ResolveUrl,
+  type StoredFacts,
+  type Validity,
+} from './purge-table.ts'
+export type { MissingWorker, Receipt } from './receipt.ts'
