@@ -6,7 +6,7 @@ import { planMultipart } from '../http/multipart-byteranges.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { ByteRange } from '../http/range.ts'
 import { sfString } from '../http/structured-text.ts'
-import { PEER_AGE_FIELD } from '../peers/peer-request.ts'
+import { addPeerMetadata, PEER_AGE_FIELD } from '../peers/peer-request.ts'
 import { StoredResponse } from '../storage/stored-response.ts'
 import type { ResponseWriter } from '../transport/exchange.ts'
 import { clientSafe } from './judge-response.ts'
@@ -163,10 +163,13 @@ function noteHead(tx: Transaction, status: number): void {
 function storedFields(tx: Transaction, stored: Reusable, now: number): Fields {
   tx.outcome.ttlSeconds = Math.ceil((stored.freshUntilAt - now) / 1000)
   // Another worker judges by what the origin said to this cache.
-  const fields = tx.fromPeer ? stored.fields.clone() : clientSafe(stored.fields)
+  const fields = tx.fromPeer ? stored.fields.clone() : clientSafe(stored.fields, null)
   fields.add('age', String(currentAgeSeconds(stored.ageBaseAt, now)))
   fields.add('cache-status', tx.outcome.cacheStatus())
-  if (tx.fromPeer) fields.add(PEER_AGE_FIELD, String(stored.ageBaseAt))
+  if (tx.fromPeer) {
+    fields.add(PEER_AGE_FIELD, String(stored.ageBaseAt))
+    addPeerMetadata(fields, stored)
+  }
   return fields
 }
 

@@ -11,6 +11,7 @@ import {
   type StoreRefusal,
   withheldFields,
 } from '../caching/may-store.ts'
+import { responseTags, TAG_FIELDS } from '../caching/response-tags.ts'
 import { CONSUMED_FIELDS, responseDirectives } from '../caching/targeted-cache-control.ts'
 import { type VariantKey, variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
@@ -39,6 +40,8 @@ export interface AskedFor {
   readonly purgeSequence: number
   /** Epoch ms from which the answer's age counts, when another worker has said so exactly. */
   readonly peerAgeBaseAt?: number
+  /** The answer's tags, when another worker has said them. */
+  readonly peerTags?: readonly string[]
 }
 
 export type Verdict =
@@ -87,7 +90,7 @@ export function judgeResponse(
     rule: asked.rule,
   })
   if (!decision.store) return pass(decision.reason)
-  const metadata = metadataFor(asked, status, fields, decision.policy, part, now)
+  const metadata = metadataFor(asked, status, fields, decision, part, now)
   return { kind: 'store', metadata, clientFields: fields }
 }
 
@@ -109,13 +112,23 @@ function judgeNotModified(
     metadata: {
       ...stored,
       variant: freshenedVariant(stored, dated, asked.requestFields),
-      fields: sharedFields(dated, policy),
+      fields: sharedFields(dated, policy, asked.rule),
       responseAt: now,
       ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
       policy,
+      tags: asked.peerTags ?? freshenedTags(stored, fields, asked.rule),
       purgeSequence: asked.purgeSequence,
     },
   }
+}
+
+/** An update that says nothing of tags leaves them as they were (RFC 9111 §3.2). */
+function freshenedTags(stored: StoredMetadata, update: Fields, rule: CacheRule): readonly string[] {
+  for (const name of TAG_FIELDS) {
+    // Too many were refused before this: `mayKeep`.
+    if (update.has(name)) return responseTags(update, rule.tagLimits) ?? stored.tags
+  }
+  return stored.tags
 }
 
 /** Nominated fields that are new with the update have the values of the request that brought it. */
@@ -138,10 +151,11 @@ export function freshenedByHead(
   return {
     ...stored,
     variant: freshenedVariant(stored, dated, request),
-    fields: sharedFields(dated, policy),
+    fields: sharedFields(dated, policy, rule),
     responseAt: now,
     ...lifetime(head, requestAt, now, policy),
     policy,
+    tags: freshenedTags(stored, head, rule),
   }
 }
 
@@ -149,7 +163,7 @@ export function metadataFor(
   asked: AskedFor,
   status: number,
   fields: Fields,
-  policy: ReusePolicy,
+  { policy, tags }: { readonly policy: ReusePolicy; readonly tags: readonly string[] },
   part: StoredPart | undefined,
   now: number,
 ): StoredMetadata {
@@ -158,11 +172,12 @@ export function metadataFor(
     keyExtra: asked.keyExtra,
     variant: variantKey(fields.get('vary'), asked.requestFields),
     status,
-    fields: sharedFields(fields, policy),
+    fields: sharedFields(fields, policy, asked.rule),
     responseAt: now,
     ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
     policy,
     part,
+    tags: asked.peerTags ?? tags,
     purgeSequence: asked.purgeSequence,
   }
 }
@@ -181,7 +196,8 @@ function lifetime(
 
 /** End-to-end fields with exactly one Date (RFC 9110 §6.6.1). */
 export function responseFields(received: Fields, now: number): Fields {
-  const fields = endToEnd(received)
+  // What only our own workers may say.
+  const fields = endToEnd(received).without((name) => name.startsWith('larder-peer'))
   if (fields.values('date').length !== 1) fields.set('date', formatHttpDate(now))
   return fields
 }
@@ -191,9 +207,10 @@ export function interimFields(received: Fields): Fields {
   return endToEnd(received).without((name) => name === 'content-length')
 }
 
-/** Without the fields that were meant for this cache alone. */
-export function clientSafe(fields: Fields): Fields {
-  return fields.without((name) => CONSUMED_FIELDS.has(name))
+/** Without the fields that were meant for this cache alone; `rule` = null for what is stored, which has no others. */
+export function clientSafe(fields: Fields, rule: CacheRule | null): Fields {
+  const hideTags = rule?.showTags === false
+  return fields.without((name) => CONSUMED_FIELDS.has(name) || (hideTags && TAG_FIELDS.has(name)))
 }
 
 /** What of an answer that is not stored goes to those who only waited with the one who asked. */
@@ -210,9 +227,14 @@ export function expectedBytes({ fields, part }: StoredMetadata): number | undefi
   return range === undefined ? undefined : range.last - range.first + 1
 }
 
-/** What the shared copy carries: no Age of its own, nothing withheld (RFC 9111 §3.1). */
-function sharedFields(fields: Fields, policy: ReusePolicy): Fields {
-  return fields.without((name) => name === 'age' || policy.withheldFields.includes(name))
+/** What the shared copy carries: no Age of its own, nothing withheld (RFC 9111 §3.1), tags apart from the fields. */
+function sharedFields(fields: Fields, policy: ReusePolicy, rule: CacheRule): Fields {
+  return fields.without(
+    (name) =>
+      name === 'age' ||
+      policy.withheldFields.includes(name) ||
+      (!rule.showTags && TAG_FIELDS.has(name)),
+  )
 }
 
 function rangeOf(fields: Fields): ContentRange | undefined {

@@ -18,6 +18,7 @@ export class LargeStored implements StoredMetadata {
   readonly freshUntilAt: number
   readonly policy: ReusePolicy
   readonly part: StoredPart | undefined
+  readonly tags: readonly string[]
   readonly purgeSequence: number
   readonly entityTag: string | undefined
   readonly lastModified: string | undefined
@@ -35,6 +36,7 @@ export class LargeStored implements StoredMetadata {
     this.freshUntilAt = metadata.freshUntilAt
     this.policy = metadata.policy
     this.part = metadata.part
+    this.tags = metadata.tags
     this.purgeSequence = metadata.purgeSequence
     this.entityTag = metadata.fields.get('etag')
     this.lastModified = metadata.fields.get('last-modified')

@@ -10,7 +10,7 @@ import type {
   OriginRequest,
   ResponseFraming,
 } from '../origin/origin-fetch.ts'
-import { readPeerAnswer } from '../peers/peer-request.ts'
+import { addPeerMetadata, readPeerAnswer } from '../peers/peer-request.ts'
 import type { FillInsertion } from '../storage/fill-insertion.ts'
 import type { StoredMetadata } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
@@ -40,6 +40,12 @@ export interface CallHost {
   freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable
   /** Epoch ms. */
   now(): number
+  /** Number of the last purge in force. */
+  readonly purgeNumber: number
+  /** A purge has come since the fetch of this response began, and covers it. */
+  isPurged(metadata: StoredMetadata): boolean
+  /** The same while nothing is known of it but the key: it may be covered. */
+  mayBePurged(key: string, number: number): boolean
   /** The request to send: with the stored response's validators, or without any condition. */
   originRequest(call: OriginCall): OriginRequest
   /** Removes one stored response from every tier. */
@@ -125,7 +131,8 @@ export class OriginCall implements OriginHandler {
 
   /** False when the answer has gone too far to be read from its first byte, or is not for this request. */
   join(tx: Transaction): boolean {
-    if (this.#ended) return false
+    // Whoever comes after a purge gets what was fetched after it.
+    if (this.#ended || this.#isOvertaken()) return false
     if (this.#stream === null) {
       this.#wait(tx)
       return true
@@ -142,6 +149,13 @@ export class OriginCall implements OriginHandler {
       this.#metadata?.fields.without((name) => name === 'age'),
     )
     return true
+  }
+
+  #isOvertaken(): boolean {
+    const { key, purgeSequence } = this.asked
+    return this.#metadata === null
+      ? this.#host.mayBePurged(key, purgeSequence)
+      : this.#host.isPurged(this.#metadata)
   }
 
   /** Whoever reads along learns the same as whoever asked; another worker goes by it. */
@@ -206,17 +220,14 @@ export class OriginCall implements OriginHandler {
 
   /** The owner's answer is this cache's own: its Cache-Status becomes ours, its age is exact. */
   #judgePeer(status: number, received: Fields, originName: string, now: number): Verdict {
-    const { fields, cacheStatus, ageBaseAt } = readPeerAnswer(received)
+    const { fields, cacheStatus, ageBaseAt, purgeNumber, tags } = readPeerAnswer(received)
     for (const tx of this.#waiting) tx.outcome.tookOver(cacheStatus)
     this.#ownerStores = /; (?:stored|hit)(?:;|$)/.test(cacheStatus)
     this.#ownersFailure = /^Larder; error=/.test(received.get('proxy-status') ?? '')
-    return judgeResponse(
-      { ...this.asked, peerAgeBaseAt: ageBaseAt },
-      status,
-      fields,
-      originName,
-      now,
-    )
+    // Its store may hold what was fetched long before this was asked.
+    const purgeSequence = Math.min(purgeNumber, this.asked.purgeSequence)
+    const asked = { ...this.asked, purgeSequence, peerAgeBaseAt: ageBaseAt, peerTags: tags }
+    return judgeResponse(asked, status, fields, originName, now)
   }
 
   /** The rest of a stored part cannot be had: a range that no client asked for must not show in the answer. */
@@ -248,7 +259,7 @@ export class OriginCall implements OriginHandler {
   #freshened(metadata: StoredMetadata, keep: KeepDecision): void {
     const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
-    if (!this.#mayStore) return this.#askAgain()
+    if (!this.#mayStore || this.#host.isPurged(metadata)) return this.#askAgain()
     const fresh = this.#host.freshen(stored, metadata, keep)
     this.#end()
     for (const tx of this.#takeWaiting()) {
@@ -264,7 +275,8 @@ export class OriginCall implements OriginHandler {
   #askAgain(): void {
     this.#fetch?.abort()
     this.unconditional = true
-    this.asked = { ...this.asked, validating: null, ranged: false }
+    const purgeSequence = this.#host.purgeNumber
+    this.asked = { ...this.asked, validating: null, ranged: false, purgeSequence }
     if (this.#status === 304) {
       for (const tx of this.#waiting) tx.outcome.detail = 'not-modified-mismatch'
     }
@@ -274,6 +286,8 @@ export class OriginCall implements OriginHandler {
   #store(metadata: StoredMetadata, clientFields: Fields, now: number): void {
     const length = metadata.fields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
+    // What was under way when the purge came is for those who waited already.
+    if (this.#host.isPurged(metadata)) this.#mayStore = false
     const insertion = this.#mayStore
       ? this.#host.insert(this, metadata, expectedBytes(metadata))
       : null
@@ -345,7 +359,8 @@ export class OriginCall implements OriginHandler {
     const stream = this.#stream
     if (stream === null || tx.closed) return
     const all = fields ?? this.#metadata?.fields ?? raise()
-    const own = tx.fromPeer ? all.clone() : clientSafe(all)
+    const own = tx.fromPeer ? all.clone() : clientSafe(all, this.asked.rule)
+    if (tx.fromPeer && this.#metadata !== null) addPeerMetadata(own, this.#metadata)
     // A part goes out as the origin sent it; only what is whole can be cut (RFC 9110 §14.2).
     answerStreaming(tx, this.#status, own, this.#completeLength, stream, this.#host.now())
     tx.onGone = () => {
@@ -369,6 +384,9 @@ export class OriginCall implements OriginHandler {
 
   onEnd(trailers: Fields | null): void {
     const insertion = this.#insertion
+    // Nothing would be wrong with it in the store, where its number gives it away; but it would be in the way.
+    const isNeeded = insertion?.backing != null && (this.#stream?.readerCount ?? 0) > 0
+    if (!isNeeded && this.#isOvertaken()) insertion?.abandon()
     insertion?.commit()
     this.#stream?.finish(trailers)
     const committed = insertion?.committed ?? null
@@ -416,7 +434,7 @@ export class OriginCall implements OriginHandler {
   /** Answers those who may have the stale response; true when nobody is left who needs the origin's own answer. */
   #useStale(trouble: OriginTrouble): boolean {
     const stored = this.fallback
-    if (stored === null) return false
+    if (stored === null || this.#host.isPurged(stored)) return false
     const now = this.#host.now()
     const waiting = this.#takeWaiting()
     for (const tx of waiting) {

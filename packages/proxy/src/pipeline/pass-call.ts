@@ -10,6 +10,7 @@ import type {
 } from '../origin/origin-fetch.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
 import { answerPassed } from './answer.ts'
+import { DEFAULT_RULE } from '../caching/cache-rule.ts'
 import { clientSafe, interimFields, responseFields } from './judge-response.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
@@ -76,7 +77,7 @@ export class PassCall implements OriginHandler {
     if (fetch === null) return
     const stream = new ResponseStream(fetch, null)
     this.#stream = stream
-    answerPassed(tx, status, clientSafe(fields), stream)
+    answerPassed(tx, status, clientSafe(fields, tx.rule?.cache ?? DEFAULT_RULE), stream)
   }
 
   onChunk(chunk: Buffer): void {

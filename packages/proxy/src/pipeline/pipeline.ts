@@ -15,6 +15,7 @@ import type {
 } from '../origin/origin-fetch.ts'
 import { peerFields } from '../peers/peer-request.ts'
 import type { Peers } from '../peers/peers.ts'
+import type { Purges } from '../purge/purges.ts'
 import { FillInsertion } from '../storage/fill-insertion.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
@@ -46,6 +47,7 @@ export interface PipelineOptions {
   readonly shared: TieredStore | null
   /** The other workers of the machine; null when there are none. */
   readonly peers: Peers | null
+  readonly purges: Purges
   readonly clock: Clock
   /** This proxy's name in Via. */
   readonly pseudonym: string
@@ -78,7 +80,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   constructor(options: PipelineOptions) {
     this.#options = options
     this.tier = options.tier
-    this.#seeker = new SharedSeeker(options.tier, options.shared)
+    this.#seeker = new SharedSeeker(options.tier, options.shared, options.purges)
   }
 
   /** A new configuration; exchanges under way finish with the one they began with. */
@@ -94,6 +96,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   handle(exchange: Exchange, fromPeer = false): void {
     const tx = new Transaction(exchange)
     tx.fromPeer = fromPeer
+    tx.purgeNumber = this.purgeNumber
     exchange.onClose = (end) => this.#closed(tx, end)
     try {
       this.#serve(tx)
@@ -133,6 +136,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #serveFromStore(tx: Transaction): void {
     const { request } = tx
+    if (this.#options.purges.weed(this.tier, tx.key)) tx.outcome.detail = 'purged'
     const inMemory = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
     const found = tx.large === null ? inMemory : withLarge(inMemory, tx.large)
     const now = this.now()
@@ -164,6 +168,10 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   #reuse(tx: Transaction, stored: Reusable, found: Found, now: number): void {
+    const { purges } = this.#options
+    if (purges.isCutOff) tx.outcome.detail = 'bus-lost'
+    // A purge may have been missed: its origin knows.
+    if (purges.mustRevalidate) return this.#forward(tx, 'stale', found, now)
     const decision = decideReuse(stored, tx.directives, now)
     if (decision.kind === 'validate') {
       return this.#forward(tx, decision.reason === 'stale' ? 'stale' : 'request', found, now)
@@ -238,7 +246,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       validating: plan.validating,
       ranged: plan.range !== undefined,
       requestAt: this.now(),
-      purgeSequence: 0,
+      purgeSequence: this.purgeNumber,
     }
     return new OriginCall(this, callKey, asked, tx, found.whole, plan)
   }
@@ -348,7 +356,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     // What fits into memory is copied again as a whole: cheaper than to trust that equal validators mean equal bytes.
     const small = call.plan.validating instanceof StoredResponse
     const conditions = call.unconditional || small ? new Fields() : call.plan.conditions
-    const fields = peerFields(request, client, conditions)
+    const fields = peerFields(request, client, conditions, call.asked.purgeSequence)
     return peers.fetch(
       owner,
       { method: 'GET', target: request.target, fields, body: null },
@@ -369,6 +377,18 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     this.#serveFromStore(tx)
   }
 
+  get purgeNumber(): number {
+    return this.#options.purges.number
+  }
+
+  isPurged(metadata: StoredMetadata): boolean {
+    return this.#options.purges.judge(metadata) === 'purged'
+  }
+
+  mayBePurged(key: string, number: number): boolean {
+    return this.#options.purges.mayCover(key, number)
+  }
+
   useStored(tx: Transaction, stored: Reusable): void {
     if (!tx.closed) answerStored(tx, stored, this.now())
   }
@@ -376,7 +396,8 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   useStale(tx: Transaction, trouble: OriginTrouble): boolean {
     const stored = tx.fallback
     const now = this.now()
-    if (stored === null || !mayUseStaleOnError(stored, tx.directives, trouble, now)) return false
+    if (stored === null || this.isPurged(stored)) return false
+    if (!mayUseStaleOnError(stored, tx.directives, trouble, now)) return false
     tx.outcome.detail = 'stale-if-error'
     answerStored(tx, stored, now)
     return true

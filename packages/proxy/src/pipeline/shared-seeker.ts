@@ -1,4 +1,5 @@
 import { sameVariant } from '../caching/vary.ts'
+import type { Purges } from '../purge/purges.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { StoredHandle } from '../storage/shared-tier.ts'
 import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
@@ -19,11 +20,13 @@ interface Waiting {
 export class SharedSeeker {
   readonly #memory: MemoryTier
   readonly #shared: TieredStore | null
+  readonly #purges: Purges
   readonly #seeking = new Map<string, Waiting[]>()
   /** Keys whose removal is under way, with how many: what a tier still has of them does not count. */
   readonly #removing = new Map<string, number>()
 
-  constructor(memory: MemoryTier, shared: TieredStore | null) {
+  constructor(memory: MemoryTier, shared: TieredStore | null, purges: Purges) {
+    this.#purges = purges
     this.#memory = memory
     this.#shared = shared
     memory.onHot = (stored) => this.#promote(stored)
@@ -44,13 +47,14 @@ export class SharedSeeker {
   }
 
   async #run(key: string, shared: TieredStore): Promise<void> {
-    const handles = await shared.lookUp(key)
+    const handles = this.#unpurged(await shared.lookUp(key), shared)
     const waiting = this.#seeking.get(key) ?? []
     const loading = new Map<StoredHandle, Promise<void>>()
     for (const { tx } of waiting) {
       const handle = handles.find((candidate) => isFor(candidate.metadata, tx))
       if (handle === undefined || this.#removing.has(key)) continue
-      if (handle.bodyLength > this.#memory.maxObjectBytes) tx.large = new LargeStored(handle)
+      const isLarge = handle.bodyLength > this.#memory.maxObjectBytes
+      if (isLarge) tx.large = new LargeStored(handle, this.#current(handle))
       else if (!loading.has(handle)) loading.set(handle, this.#load(handle))
     }
     await Promise.all(loading.values())
@@ -60,9 +64,24 @@ export class SharedSeeker {
     for (const { done } of all) done()
   }
 
+  /** The others are taken out of the tiers, behind. */
+  #unpurged(handles: readonly StoredHandle[], shared: TieredStore): readonly StoredHandle[] {
+    return handles.filter((handle) => {
+      if (this.#purges.judge(handle.metadata) !== 'purged') return true
+      void shared.remove(handle)
+      return false
+    })
+  }
+
+  /** As it is by the purges in force. */
+  #current({ metadata }: StoredHandle): StoredMetadata {
+    const isStale = this.#purges.judge(metadata) === 'stale'
+    return isStale ? this.#purges.staleMetadata(metadata) : metadata
+  }
+
   /** Into memory, unless memory has something newer by now. */
   async #load(handle: StoredHandle): Promise<void> {
-    const { metadata } = handle
+    const metadata = this.#current(handle)
     const read = handle.read(0, handle.bodyLength)
     const pieces: Buffer[] = []
     try {

@@ -83,9 +83,9 @@ export function storeAfterPost(
     validating: null,
     ranged: false,
     requestAt: requestAt(tx, now),
-    purgeSequence: 0,
+    purgeSequence: tx.purgeNumber,
   }
-  const metadata = metadataFor(asked, status, fields, decision.policy, undefined, now)
+  const metadata = metadataFor(asked, status, fields, decision, undefined, now)
   return tier.insert(metadata, declaredLength(fields))
 }
 

@@ -24,6 +24,8 @@ export class Transaction {
   keyExtra = ''
   /** The request's Cache-Control, empty when the rule ignores it. */
   directives: CacheControl = NO_DIRECTIVES
+  /** Number of the last purge that was in force when the request came. */
+  purgeNumber = 0
   /** Status sent; 0 while there is none. */
   status = 0
   /** ms from the start of the exchange to the response head. */

@@ -22,6 +22,8 @@ export interface StoredMetadata {
   readonly policy: ReusePolicy
   /** Set for a part of a representation (RFC 9111 §3.3): where its single body belongs. */
   readonly part: StoredPart | undefined
+  /** What a purge by tag may name (`caching/response-tags.ts`). */
+  readonly tags: readonly string[]
   /** Number of the last purge that was in force when the fetch began (0 until there is one). */
   readonly purgeSequence: number
 }
@@ -56,7 +58,10 @@ export class StoredResponse implements StoredMetadata {
   readonly freshUntilAt: number
   readonly policy: ReusePolicy
   readonly part: StoredPart | undefined
+  readonly tags: readonly string[]
   readonly purgeSequence: number
+  /** Version of the worker's purges under which it was last found valid. */
+  judgedVersion = -1
   readonly entityTag: string | undefined
   readonly lastModified: string | undefined
   /** Epoch ms of Date. */
@@ -84,6 +89,7 @@ export class StoredResponse implements StoredMetadata {
     this.freshUntilAt = metadata.freshUntilAt
     this.policy = metadata.policy
     this.part = metadata.part
+    this.tags = metadata.tags
     this.purgeSequence = metadata.purgeSequence
     this.entityTag = metadata.fields.get('etag')
     this.lastModified = metadata.fields.get('last-modified')
@@ -99,8 +105,9 @@ export class StoredResponse implements StoredMetadata {
   }
 }
 
-function variantBytes({ variant, keyExtra }: StoredMetadata): number {
+function variantBytes({ variant, keyExtra, tags }: StoredMetadata): number {
   let bytes = keyExtra.length
+  for (const tag of tags) bytes += tag.length + 16
   for (const value of variant.values) bytes += (value?.length ?? 0) + 16
   return bytes
 }

@@ -52,10 +52,10 @@ class MemoryHandle implements StoredHandle {
   constructor(stored: StoredResponse) {
     this.stored = stored
     const { key, keyExtra, variant, status, fields, responseAt } = stored
-    const { ageBaseAt, freshUntilAt, policy, part, purgeSequence } = stored
+    const { ageBaseAt, freshUntilAt, policy, part, tags, purgeSequence } = stored
     this.metadata = {
       ...{ key, keyExtra, variant, status, fields, responseAt },
-      ...{ ageBaseAt, freshUntilAt, policy, part, purgeSequence },
+      ...{ ageBaseAt, freshUntilAt, policy, part, tags, purgeSequence },
     }
   }
 
