@@ -1,3 +1,4 @@
+export { type EmbeddedBusOptions, embeddedBus } from './embedded/embedded-bus.ts'
 export { type ParsedPurge, parsePurge } from './parse-purge.ts'
 export type {
   BusState,
@@ -7,7 +8,7 @@ export type {
   PurgeBus,
   PurgeBusEvents,
 } from './purge-bus.ts'
-export { PurgeOverloadError } from './purge-bus.ts'
+export { PurgeNotKeptError, PurgeOverloadError } from './purge-bus.ts'
 export type { NumberedPurge, PurgeMessage, PurgeScope } from './purge-message.ts'
 export {
   PurgeTable,

@@ -80,3 +80,8 @@ export interface PurgeBus {
 export class PurgeOverloadError extends Error {
   readonly code = 'PURGE_OVERLOAD'
 }
+
+/** The purge is in force, but could not be written down: it may be forgotten at the next start. */
+export class PurgeNotKeptError extends Error {
+  readonly code = 'PURGE_NOT_KEPT'
+}
