@@ -30,6 +30,15 @@ export class PrefixMarks {
     return false
   }
 
+  /** The highest number of the key's prefixes; 0 when none has one. */
+  highestOf(key: string): number {
+    let highest = 0
+    for (const length of this.#lengths.keys()) {
+      if (length <= key.length) highest = Math.max(highest, this.numbers.get(key.slice(0, length)))
+    }
+    return highest
+  }
+
   /** After numbers were dropped. */
   forgetLengths(): void {
     if (this.numbers.size === 0) this.#lengths.clear()

@@ -115,6 +115,18 @@ export class PurgeTable {
     return 'valid'
   }
 
+  /** Whether a response may be purged of which nothing is known yet but its key: any tag could be among its own. */
+  mayCover({ tenant, key, number }: Omit<StoredFacts, 'tags'>): boolean {
+    if (number >= this.#number) return false
+    if ((this.#tenants.get(tenant)?.hard.highestTag ?? 0) > number) return true
+    return this.validity({ tenant, key, tags: [], number }) === 'purged'
+  }
+
+  /** The last soft purge that covers it; 0 when none does. */
+  softNumber({ tenant, key, tags }: StoredFacts): number {
+    return Math.max(this.#allSoft, this.#tenants.get(tenant)?.soft.highestOf(key, tags) ?? 0)
+  }
+
   /** Nothing is stored any more that has a lower number: purges up to it have nothing left to do. */
   forgetBelow(number: number): void {
     for (const [id, tenant] of this.#tenants) {
@@ -230,8 +242,9 @@ export class PurgeTable {
 
   #markTag(id: string, tag: string, number: number, soft: boolean): void {
     const tenant = this.#tenant(id)
-    const { tags } = soft ? tenant.soft : tenant.hard
-    this.#raising(tags, () => tags.raise(tag, number))
+    const marks = soft ? tenant.soft : tenant.hard
+    marks.highestTag = Math.max(marks.highestTag, number)
+    this.#raising(marks.tags, () => marks.tags.raise(tag, number))
   }
 
   #markSource(type: 'url' | 'prefix', source: string, number: number, soft: boolean): void {

@@ -9,6 +9,8 @@ export class Marks {
   /** Of the tenant as a whole. */
   number = 0
   readonly tags = new NumberMap()
+  /** The highest number that any tag was given. */
+  highestTag = 0
   readonly keys = new NumberMap()
   readonly prefixes = new PrefixMarks()
   /** What `keys` and `prefixes` were made of: URLs as they came, with the tenant they are meant for. */
@@ -26,6 +28,12 @@ export class Marks {
       for (const tag of tags) if (this.tags.get(tag) > number) return true
     }
     return this.prefixes.numbers.size > 0 && this.prefixes.hasAbove(key, number)
+  }
+
+  /** The highest number that covers it; 0 when none does. */
+  highestOf(key: string, tags: readonly string[]): number {
+    const ofTags = tags.map((tag) => this.tags.get(tag))
+    return Math.max(this.number, this.keys.get(key), this.prefixes.highestOf(key), ...ofTags)
   }
 
   /** What a number for all of the tenant makes superfluous. */

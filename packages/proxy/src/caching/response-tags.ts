@@ -2,7 +2,11 @@ import { isInnerList, parseList } from 'structured-headers'
 import type { Fields } from '../http/fields.ts'
 
 /** Fields by which an origin says what a response belongs to, so that a purge by tag finds it. */
-export const TAG_FIELDS: ReadonlySet<string> = new Set(['surrogate-key', 'cache-tag', 'cache-groups'])
+export const TAG_FIELDS: ReadonlySet<string> = new Set([
+  'surrogate-key',
+  'cache-tag',
+  'cache-groups',
+])
 
 export interface TagLimits {
   readonly maxCount: number
@@ -26,11 +30,15 @@ export function responseTags(fields: Fields, limits: TagLimits): readonly string
       if (tag === '' || tags.has(tag)) continue
       tags.add(tag)
       bytes += tag.length
-      if (tags.size > limits.maxCount || bytes > limits.maxBytes) return null
+      const tooMany = tags.size > limits.maxCount || bytes > limits.maxBytes
+      if (tooMany || tag.length > MAX_TAG_LENGTH) return null
     }
   }
   return tags === null ? NONE : [...tags]
 }
+
+/** A purge cannot name a longer one. */
+const MAX_TAG_LENGTH = 1_024
 
 const NONE: readonly string[] = Object.freeze([])
 

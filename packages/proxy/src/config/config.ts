@@ -147,8 +147,17 @@ export interface TenantConfig {
   /** The Host field that the origin sees: the client's, the origin's own authority, or this name. */
   readonly hostHeader: HostHeaderConfig
   readonly certificate: CertificateConfig | undefined
+  readonly tags: TagsConfig
   /** First match wins; when none matches, what the origin says about caching is followed. */
   readonly rules: readonly RuleConfig[]
+}
+
+/** Of responses, for purges (`caching/response-tags.ts`). */
+export interface TagsConfig {
+  readonly maxBytes: number
+  readonly maxCount: number
+  /** Clients see the fields that they come in. */
+  readonly show: boolean
 }
 
 export type HostHeaderConfig =

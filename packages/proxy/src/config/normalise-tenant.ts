@@ -15,7 +15,7 @@ import type {
 import type { Problems } from './problems.ts'
 import type { WrittenCacheRule, WrittenTenant } from './schema-tenant.ts'
 import { type ConfigSources, readNamedFile } from './secrets.ts'
-import { parseDurationMs } from './units.ts'
+import { parseDurationMs, parseSizeBytes } from './units.ts'
 
 /** Called only for a tenant that has passed the schema. */
 export function normaliseTenant(
@@ -39,6 +39,11 @@ export function normaliseTenant(
     originMaxConnections: written.originMaxConnections ?? 1,
     hostHeader: normaliseHostHeader(written.hostHeader ?? 'client'),
     certificate: readCertificate(written, hosts, `${path}.certificate`, sources, problems),
+    tags: {
+      maxBytes: parseSizeBytes(written.tags?.maxSize ?? '') ?? 0,
+      maxCount: written.tags?.maxCount ?? 0,
+      show: written.tags?.show ?? false,
+    },
     rules: (written.rules ?? []).map((rule) => ({
       path: rule.path,
       methods: rule.methods,

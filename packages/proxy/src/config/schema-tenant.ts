@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { count, duration, oneOf } from './schema-parts.ts'
+import { count, duration, oneOf, size } from './schema-parts.ts'
 
 const closed = { additionalProperties: false }
 
@@ -174,6 +174,27 @@ const cacheRule = Type.Object(
   closed,
 )
 
+const tags = Type.Object(
+  {
+    maxSize: size('16KiB', {
+      description: 'All tags of a response together. With more it is passed on, not stored.',
+      max: '1MiB',
+    }),
+    maxCount: count(1_000, {
+      description: 'Tags of a response. With more it is passed on, not stored.',
+      minimum: 1,
+      maximum: 100_000,
+    }),
+    show: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Clients see Surrogate-Key, Cache-Tag and Cache-Groups.',
+      }),
+    ),
+  },
+  closed,
+)
+
 const rule = Type.Object(
   {
     path: Type.String({
@@ -229,6 +250,7 @@ export const tenantSchema = Type.Object(
       }),
     ),
     certificate: Type.Optional(certificate),
+    tags: Type.Optional(tags),
     rules: Type.Optional(
       Type.Array(rule, {
         maxItems: 10_000,

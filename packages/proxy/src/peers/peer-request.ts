@@ -117,13 +117,11 @@ export function readPeerAnswer(received: Fields): {
   }
 }
 
-const OF_PEERS: ReadonlySet<string> = new Set([
-  PEER_AGE_FIELD,
-  PEER_TAGS_FIELD,
-  PEER_NUMBER_FIELD,
-])
+const OF_PEERS: ReadonlySet<string> = new Set([PEER_AGE_FIELD, PEER_TAGS_FIELD, PEER_NUMBER_FIELD])
 
 function readTags(text: string | undefined): readonly string[] {
   // Written by `addPeerMetadata`.
-  return text === undefined ? [] : (JSON.parse(Buffer.from(text, 'base64url').toString()) as string[])
+  return text === undefined
+    ? []
+    : (JSON.parse(Buffer.from(text, 'base64url').toString()) as string[])
 }

@@ -2,8 +2,8 @@ import { normaliseAcceptEncoding } from '../caching/normalise-accept.ts'
 import { parseAuthority } from '../http/authority.ts'
 import type { Clock } from '../http/clock.ts'
 import { isUnmodifiedSince, matchesAny } from '../http/preconditions.ts'
-import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { Purges } from '../purge/purges.ts'
+import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { StoredResponse } from '../storage/stored-response.ts'
 import type {
   ClientFacts,

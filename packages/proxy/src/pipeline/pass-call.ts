@@ -1,3 +1,4 @@
+import { DEFAULT_RULE } from '../caching/cache-rule.ts'
 import type { OriginTrouble } from '../caching/decide-reuse.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
@@ -10,7 +11,6 @@ import type {
 } from '../origin/origin-fetch.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
 import { answerPassed } from './answer.ts'
-import { DEFAULT_RULE } from '../caching/cache-rule.ts'
 import { clientSafe, interimFields, responseFields } from './judge-response.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'

@@ -1,4 +1,5 @@
 import type { BlockList } from 'node:net'
+import type { PurgeMessage } from '@larder/purge-bus'
 import { parseCacheControl } from '../caching/cache-control.ts'
 import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
 import type { KeepDecision } from '../caching/may-store.ts'
@@ -15,6 +16,7 @@ import type {
 } from '../origin/origin-fetch.ts'
 import { peerFields } from '../peers/peer-request.ts'
 import type { Peers } from '../peers/peers.ts'
+import { type PurgeAnswer, purgeOf, purgeResponse } from '../purge/purge-request.ts'
 import type { Purges } from '../purge/purges.ts'
 import { FillInsertion } from '../storage/fill-insertion.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
@@ -61,6 +63,10 @@ export interface PipelineOptions {
   countCollapsed(): void
   /** Keys that an unsafe request has invalidated here, for the other workers. */
   announceInvalidation(keys: readonly string[]): void
+  /** Who may send PURGE. */
+  readonly purgeFrom: BlockList
+  /** Hands a purge to the bus; undefined when there is none. */
+  publishPurge: ((message: PurgeMessage) => Promise<PurgeAnswer>) | undefined
 }
 
 /** Times that a request waits for another's answer before it goes alone. */
@@ -115,6 +121,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (maxBytes !== undefined && (exchange.body?.length ?? 0) > maxBytes) {
       return this.fail(tx, new ProxyError('BODY_TOO_LARGE', [maxBytes]))
     }
+    if (request.method === 'PURGE') return this.#purge(tx)
     if (request.method === 'OPTIONS' && answersOptionsItself(exchange)) return answerOptions(tx)
     const rule = admitted.ruleFor(pathOf(request.target), request.method)
     tx.rule = rule
@@ -132,6 +139,20 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       return this.#pass(tx, 'request', null)
     }
     this.#serveFromStore(tx)
+  }
+
+  /** Never passed on: an origin that knows the method trusts the addresses of its proxies. */
+  #purge(tx: Transaction): void {
+    const { purgeFrom, publishPurge } = this.#options
+    if (publishPurge === undefined || !isListed(purgeFrom, tx.exchange.client.address)) {
+      return this.fail(tx, new ProxyError('PURGE_REFUSED'))
+    }
+    void publishPurge(purgeOf(tx.request)).then((answer) => {
+      if (tx.closed) return
+      const { head, bytes } = purgeResponse(answer)
+      head.fields.add('cache-status', tx.outcome.cacheStatus())
+      respond(tx, head.status, head.fields, bytes)
+    })
   }
 
   #serveFromStore(tx: Transaction): void {
@@ -301,7 +322,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return forwardFields(request, client, {
       host: mode?.mode === 'name' ? mode.name : mode?.mode === 'origin' ? '' : request.authority,
       pseudonym: this.#options.pseudonym,
-      trustedPeer: isTrusted(this.#options.trustedProxies, client.peerAddress),
+      trustedPeer: isListed(this.#options.trustedProxies, client.peerAddress),
       forCache,
     })
   }
@@ -482,7 +503,7 @@ function wantedRange(fields: Fields): ReturnType<typeof parseRange> {
   return specs?.length === 1 ? specs : null
 }
 
-function isTrusted(trusted: BlockList, address: string): boolean {
+function isListed(trusted: BlockList, address: string): boolean {
   return trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
 }
 

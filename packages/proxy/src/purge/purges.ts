@@ -14,6 +14,8 @@ export type Judgement = 'valid' | 'stale' | 'purged'
 export interface PurgesOptions {
   readonly table: PurgeTable
   readonly whenCutOff: 'serve' | 'revalidate'
+  /** Nobody sends purges, so none can be missed. */
+  readonly isAlone: boolean
   /** Epoch ms. */
   now(): number
 }
@@ -25,6 +27,7 @@ export interface PurgesOptions {
 export class Purges {
   readonly table: PurgeTable
   readonly #whenCutOff: 'serve' | 'revalidate'
+  readonly #isAlone: boolean
   readonly #now: () => number
   readonly #times: PurgeTimes
   #waiting: { readonly number: number; readonly resolve: (reached: boolean) => void }[] = []
@@ -35,6 +38,7 @@ export class Purges {
   constructor(options: PurgesOptions) {
     this.table = options.table
     this.#whenCutOff = options.whenCutOff
+    this.#isAlone = options.isAlone
     this.#now = options.now
     this.#times = new PurgeTimes(options.now())
   }
@@ -46,6 +50,7 @@ export class Purges {
 
   /** True while a purge may have been sent that this worker has not heard of. */
   get isCutOff(): boolean {
+    if (this.#isAlone) return false
     return this.#busState !== 'connected' || performance.now() - this.#heardAt > MAX_SILENCE_MS
   }
 
@@ -80,8 +85,8 @@ export class Purges {
   }
 
   /** Resolves when this worker is as far as another one; to false when that takes too long. */
-  whenApplied(number: number): Promise<boolean> {
-    if (number <= this.number) return Promise.resolve(true)
+  whenApplied(number: number): Promise<boolean> | true {
+    if (number <= this.number) return true
     return new Promise((resolve) => {
       const waiting = { number, resolve }
       this.#waiting.push(waiting)
