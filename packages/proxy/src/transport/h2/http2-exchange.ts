@@ -9,6 +9,7 @@ import type {
   ResponseHead,
   ResponseWriter,
 } from '../exchange.ts'
+import type { SwitchRefusal, UpgradedConnection } from '../upgraded-connection.ts'
 import { ERROR } from './frame.ts'
 import { encodeHeadBlock, encodeTrailerBlock } from './hpack-encoder.ts'
 import { MAX_HEAD_BLOCK_BYTES } from './output.ts'
@@ -27,6 +28,7 @@ export class Http2Exchange implements Exchange, ResponseWriter {
   readonly body: RequestBody | null
   readonly client: ClientFacts
   readonly startedAt: number
+  readonly upgrade: readonly string[] | null
   onClose: ((end: ExchangeEnd) => void) | null
   onDrain: (() => void) | null
   readonly #stream: Http2Stream
@@ -42,6 +44,7 @@ export class Http2Exchange implements Exchange, ResponseWriter {
     this.body = stream.content
     this.client = client
     this.startedAt = startedAt
+    this.upgrade = null
     this.onClose = null
     this.onDrain = null
     this.#stream = stream
@@ -104,6 +107,10 @@ export class Http2Exchange implements Exchange, ResponseWriter {
       if (block.length <= MAX_HEAD_BLOCK_BYTES) stream.trailers = block
     }
     stream.schedule()
+  }
+
+  switchProtocols(_protocol: string, _fields: Fields): UpgradedConnection | SwitchRefusal {
+    return 'not-asked'
   }
 
   abort(): void {
