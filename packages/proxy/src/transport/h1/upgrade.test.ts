@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { Fields } from '../../http/fields.ts'
 import type { Exchange } from '../exchange.ts'
+import { DEFAULT_LIMITS } from '../limits.ts'
 import { exchangeRaw, parseResponses, RawClient } from './support/raw-client.ts'
 import {
   readyAnswer,
@@ -351,6 +352,39 @@ t.test('what follows an undecided offer is bounded, and no request', async (t) =
   client.socket.destroy()
 })
 
+t.test('what follows the content of an offer is bounded until somebody takes it', async (t) => {
+  const server = await startServer(t)
+  const { door } = server
+  let upgrade: UpgradeRecord | null = null
+  door.answer = () => {}
+  const client = await RawClient.connect(server.port)
+  const head = `POST /up HTTP/1.1\r\nHost: a.test\r\n${UPGRADE}Content-Length: 2\r\n\r\nhi`
+  const sent = Buffer.alloc(8 * 1024 * 1024, 'octets ')
+  client.send(head).send(sent)
+  await arrived(server, 64 * 1024)
+  const [socket] = server.sockets
+  await still(() => socket.bytesRead)
+  door.consume(door.exchanges[0], () => {
+    upgrade = switched(door.exchanges[0])
+  })
+  await eventually(() => upgrade !== null)
+  await still(() => socket.bytesRead)
+  t.ok(socket.bytesRead <= 512 * 1024, `${socket.bytesRead} bytes read`)
+  // The time for the content has ended with it.
+  upgrade!.connection.setIdleTimeout(10 * DEFAULT_LIMITS.bodyTimeoutMs)
+  server.advance(2 * DEFAULT_LIMITS.bodyTimeoutMs)
+  const chunks: Buffer[] = []
+  let bytes = 0
+  upgrade!.consume((chunk) => {
+    chunks.push(chunk)
+    bytes += chunk.length
+  })
+  await eventually(() => bytes === sent.length)
+  t.ok(Buffer.concat(chunks).equals(sent))
+  t.equal(door.bodies[0].text, 'hi')
+  client.socket.destroy()
+})
+
 t.test('an offer that is turned down leaves HTTP as it was, with what had come', async (t) => {
   const server = await startServer(t)
   const { port, door } = server
@@ -421,10 +455,10 @@ t.test(
             else waiting.wanted = true
           })
         }
-        const client = await RawClient.connect(port)
         const before = server.sockets.length
+        const client = await RawClient.connect(port)
         client.send(stream.slice(0, cut))
-        await eventually(() => server.sockets.length >= before)
+        await eventually(() => server.sockets.length > before)
         await arrived(server, cut)
         client.send(stream.slice(cut))
         await arrived(server, stream.length)

@@ -335,6 +335,24 @@ t.test('a connection is consumed once', async (t) => {
   t.throws(() => upgrade.consume(), 'consumed once')
 })
 
+t.test('our end waits for a sink to have had what came before the end of the client', async (t) => {
+  const server = await startServer(t)
+  server.door.answer = () => {}
+  const client = await RawClient.connect(server.port)
+  client.send(`${UPGRADE_REQUEST}early`).socket.end()
+  await eventually(() => server.sockets[0]?.readableEnded === true)
+  const upgrade = switched(server.door.exchanges[0])
+  upgrade.connection.end()
+  await client.receive('\r\n\r\n')
+  for (let i = 0; i < 50; i++) await new Promise(setImmediate)
+  upgrade.consume()
+  await eventually(() => upgrade.closes.length > 0)
+  t.equal(upgrade.text, 'early')
+  t.same(upgrade.events, ['chunk', 'end', 'close'])
+  t.same(upgrade.closes, [{ how: 'ended', bytesSent: 0, bytesReceived: 5 }])
+  await client.rest()
+})
+
 t.test('a client that had ended before the switch is heard to have ended', async (t) => {
   const server = await startServer(t)
   const { promise: ended, resolve: onEnd } = Promise.withResolvers<void>()
