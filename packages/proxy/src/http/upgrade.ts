@@ -29,6 +29,11 @@ export function offeredAs(offered: readonly string[], protocol: string): string 
   return offered.find((candidate) => comparable(candidate) === wanted) ?? null
 }
 
+/** What an extended CONNECT asks for (RFC 8441 §4), as the one offer that it is; null when it is no protocol. */
+export function offeredByConnect(protocol: string): readonly string[] | null {
+  return isProtocol(protocol) ? [protocol] : null
+}
+
 /** RFC 9110 §7.8: protocol-name ["/" protocol-version], tokens both. */
 function isProtocol(text: string): boolean {
   const parts = text.split('/')

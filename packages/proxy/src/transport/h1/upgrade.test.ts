@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { Fields } from '../../http/fields.ts'
 import type { Exchange } from '../exchange.ts'
 import { DEFAULT_LIMITS } from '../limits.ts'
+import { eventually, still, switched, type UpgradeRecord } from '../test-support/upgrade-record.ts'
 import { exchangeRaw, parseResponses, RawClient } from './support/raw-client.ts'
 import {
   readyAnswer,
@@ -9,15 +10,7 @@ import {
   type ServerUnderTest,
   startServer,
 } from './support/server-under-test.ts'
-import {
-  eventually,
-  SWITCHED,
-  still,
-  switched,
-  UPGRADE,
-  UPGRADE_REQUEST,
-  type UpgradeRecord,
-} from './support/upgrading.ts'
+import { SWITCHED, UPGRADE, UPGRADE_REQUEST } from './support/upgrading.ts'
 
 const GET = 'GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n'
 const LAST = 'GET /last HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n'

@@ -2,18 +2,16 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { DEFAULT_LIMITS } from '../limits.ts'
 import { giveOutput, takeOutput } from '../output-pool.ts'
-import { RawClient } from './support/raw-client.ts'
-import { startServer } from './support/server-under-test.ts'
 import {
   echoOctets,
   eventually,
-  SWITCHED,
-  startUpgradeFront,
   still,
   switched,
-  UPGRADE_REQUEST,
   type UpgradeRecord,
-} from './support/upgrading.ts'
+} from '../test-support/upgrade-record.ts'
+import { RawClient } from './support/raw-client.ts'
+import { startServer } from './support/server-under-test.ts'
+import { SWITCHED, startUpgradeFront, UPGRADE_REQUEST } from './support/upgrading.ts'
 
 const { headerTimeoutMs, idleTimeoutMs, bodyTimeoutMs, writeTimeoutMs } = DEFAULT_LIMITS
 const MIB = 1024 * 1024
