@@ -395,6 +395,26 @@ t.test(
   },
 )
 
+t.test(
+  'an offer to leave HTTP is not taken, and what follows it is HTTP (RFC 9110 §7.8)',
+  async (t) => {
+    for (const protocol of ['h2c', 'websocket', 'h2c, websocket']) {
+      const { port, origin } = await setUp(t)
+      const offer = `GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`
+      const next = 'GET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+      const answers = parseResponses(await exchangeRaw(port, offer + next))
+      t.same(
+        answers.map(({ status }) => status),
+        [200, 200],
+      )
+      t.same(origin.lines, ['GET /a HTTP/1.1', 'GET /b HTTP/1.1'])
+      const names = origin.requests[0].fields.map(([name]) => name)
+      t.notOk(names.includes('upgrade') || names.includes('connection'), protocol)
+      t.same(origin.faults, [])
+    }
+  },
+)
+
 t.test('framing fields in another spelling do not reach an origin that folds names', async (t) => {
   const { port, origin } = await setUp(t)
   const lines = 'Transfer_Encoding: chunked\r\nContent_Length: 5\r\nConnection: close\r\n'

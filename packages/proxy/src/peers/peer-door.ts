@@ -9,6 +9,7 @@ import type {
   ResponseHead,
   ResponseWriter,
 } from '../transport/exchange.ts'
+import type { SwitchRefusal } from '../transport/upgraded-connection.ts'
 import { readPeerRequest } from './peer-request.ts'
 
 /**
@@ -45,6 +46,8 @@ export function peerDoor(
 class PeerExchange implements Exchange {
   readonly request: RequestHead
   readonly client: ClientFacts
+  /** Only misses come this way; who asks has the client's connection. */
+  readonly upgrade = null
   readonly #inner: Exchange
 
   constructor(inner: Exchange, request: RequestHead, client: ClientFacts) {
@@ -79,6 +82,10 @@ class PeerExchange implements Exchange {
 
   respondStreaming(head: ResponseHead): ResponseWriter {
     return this.#inner.respondStreaming(head)
+  }
+
+  switchProtocols(): SwitchRefusal {
+    return 'not-asked'
   }
 
   abort(): void {

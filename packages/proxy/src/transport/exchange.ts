@@ -1,4 +1,5 @@
 import type { Fields } from '../http/fields.ts'
+import type { SwitchRefusal, UpgradedConnection } from './upgraded-connection.ts'
 
 /**
  * The whole of what the pipeline knows of a transport. HTTP/1.1, HTTP/2 and HTTP/3 each make these; anything that
@@ -85,6 +86,11 @@ export interface Exchange {
   /** `performance.now()` when the request head was complete, in ms. */
   readonly startedAt: number
   /**
+   * The protocols that the client offers to switch to, as spelt, best first (RFC 9110 §7.8); null when none. A request
+   * that is not switched is a request like others: Upgrade is hop-by-hop, and is not to be passed on.
+   */
+  readonly upgrade: readonly string[] | null
+  /**
    * Called exactly once, when nothing more will happen: the response went out whole, the client cancelled or left,
    * or we gave up. The pipeline stops working for an exchange whose end came early.
    */
@@ -96,6 +102,12 @@ export interface Exchange {
   respond(head: ResponseHead, body: Uint8Array | null): void
   /** The final response whose body follows. */
   respondStreaming(head: ResponseHead): ResponseWriter
+  /**
+   * Answers that the protocol is switched, with `fields` (the transport adds Connection and Upgrade), and hands over what
+   * is left of the connection; or says why it cannot be, with nothing written. Only a protocol that was offered can be
+   * chosen, and only when the content of the request has been consumed to its end. The exchange ends with the connection.
+   */
+  switchProtocols(protocol: string, fields: Fields): UpgradedConnection | SwitchRefusal
   /** Ends the exchange in a way that the client can tell from a complete response (RST_STREAM, connection cut). */
   abort(): void
 }

@@ -4,7 +4,9 @@ import { join } from 'node:path'
 /** Segments and large files of a disk tier, by path. */
 export function recordFiles(path: string, kind: 'segments' | 'large'): string[] {
   const names = readdirSync(join(path, kind), { recursive: true, encoding: 'utf8' })
-  return names.map((name) => join(path, kind, name)).filter((file) => statSync(file).isFile())
+  // Others may be removing what has just been listed.
+  const isFile = (file: string) => statSync(file, { throwIfNoEntry: false })?.isFile() === true
+  return names.map((name) => join(path, kind, name)).filter(isFile)
 }
 
 /** All space that the tier takes, index included, bytes. */

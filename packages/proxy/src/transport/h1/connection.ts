@@ -1,14 +1,15 @@
-import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { TLSSocket } from 'node:tls'
 import type { Clock } from '../../http/clock.ts'
+import type { Fields } from '../../http/fields.ts'
 import { BodyDecoder } from '../../http/message/body-decoder.ts'
-import { FieldSection } from '../../http/message/field-section.ts'
+import type { FieldSection } from '../../http/message/field-section.ts'
 import { CHUNKED_BODY, NO_BODY } from '../../http/message/framing.ts'
 import { InputBuffer } from '../../http/message/input-buffer.ts'
 import type { ClientFacts, FrontDoor, ReadyAnswer, RequestHead } from '../exchange.ts'
 import type { TransportLimits } from '../limits.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
+import type { SwitchRefusal } from '../upgraded-connection.ts'
+import { cutSocket } from './cut-socket.ts'
 import { type ExchangeHost, Http1Exchange } from './exchange.ts'
 import { HeadIntake } from './head-intake.ts'
 import { Output } from './output.ts'
@@ -18,6 +19,9 @@ import { refusal } from './refusal.ts'
 import { type BodyHost, Http1RequestBody } from './request-body.ts'
 import { RequestReader } from './request-reader.ts'
 import { ReaderView } from './request-view.ts'
+import { switchingHead } from './response-head.ts'
+import { sharedSection } from './shared-section.ts'
+import { UpgradedSocket, type UpgradeHost } from './upgraded-socket.ts'
 
 export interface Http1Options {
   readonly door: FrontDoor
@@ -59,10 +63,12 @@ const CLOSING = 1
 /** We have ended our side and wait for the client to end its own. */
 const LINGERING = 2
 const CLOSED = 3
+/** HTTP is over on this connection: what comes is the upgraded socket's. */
+const UPGRADED = 4
 
-const sections = new WeakMap<TransportLimits, FieldSection>()
+const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
 
-class Connection implements Http1Connection, ExchangeHost, BodyHost {
+class Connection implements Http1Connection, ExchangeHost, BodyHost, UpgradeHost {
   onClose: (() => void) | null = null
   readonly output: Output
   readonly clock: Clock
@@ -70,6 +76,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   readonly #client: ClientFacts
   readonly #door: FrontDoor
   readonly #limits: TransportLimits
+  readonly #wheel: TimerWheel
   readonly #scheme: 'http' | 'https'
   readonly #section: FieldSection
   readonly #reader: RequestReader
@@ -88,6 +95,8 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
   #exchange: Http1Exchange | null = null
   #body: Http1RequestBody | null = null
   #continueDue = false
+  #continued = false
+  #upgraded: UpgradedSocket | null = null
   /** A request has been read, and nobody has taken it on yet. */
   #unanswered = false
   #requests = 0
@@ -100,9 +109,10 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     this.#client = client
     this.#door = options.door
     this.#limits = limits
+    this.#wheel = wheel
     this.clock = options.clock
     this.#scheme = client.secure ? 'https' : 'http'
-    this.#section = sectionFor(limits)
+    this.#section = sharedSection(limits)
     this.#reader = new RequestReader(limits, this.#scheme, this.#section)
     this.#intake = new HeadIntake(this.#reader, limits.maxHeaderBytes)
     this.#view = new ReaderView(this.#reader, this.#scheme)
@@ -164,13 +174,28 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
       return
     }
     this.#giveUp()
-    // A reset tells even a client that reads until the connection closes. Underneath TLS it must not be used: there,
-    // the missing close_notify tells (and Node 26 crashes).
-    const socket = this.#socket
-    // Only TCP can be reset: a socket of the machine has no remote address, and closing it is all there is.
-    const isTcp = socket instanceof Socket && socket.remoteAddress !== undefined
-    if (isTcp && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
-    else socket.destroy()
+    cutSocket(this.#socket)
+  }
+
+  switchProtocols(protocol: string, fields: Fields): UpgradedSocket | SwitchRefusal {
+    if (this.#state !== OPEN) return 'answered'
+    // RFC 9110 §7.8: the request is read to its end first, so that what follows it can only be the new protocol.
+    if (this.#body !== null && !this.#body.finished) return 'request-unfinished'
+    const { output } = this
+    // RFC 9110 §7.8: a client that expects 100 gets it ahead of 101, even when its content was already here.
+    if (this.#reader.expectsContinue && !this.#continued) output.appendText(CONTINUE)
+    output.appendText(switchingHead(protocol, fields))
+    output.flushSoon()
+    this.#state = UPGRADED
+    this.#readClock.nothing()
+    this.#upgraded = new UpgradedSocket(protocol, this, {
+      socket: this.#socket,
+      input: this.#input,
+      inputEnded: this.#inputEnded,
+      wheel: this.#wheel,
+      idleTimeoutMs: this.#limits.idleTimeoutMs,
+    })
+    return this.#upgraded
   }
 
   /** Until 'close' comes, nothing that is still in the input may be served. */
@@ -183,6 +208,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
 
   #onData(chunk: Buffer): void {
     if (this.#state !== OPEN || this.#inputBroken) {
+      if (this.#state === UPGRADED) this.#upgraded?.receive(chunk)
       if (this.#state !== LINGERING) return
       this.#lingeredBytes += chunk.length
       if (this.#lingeredBytes > MAX_LINGER_BYTES) this.destroy()
@@ -195,19 +221,24 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
 
   #onEnd(): void {
     this.#inputEnded = true
-    this.#advance()
+    if (this.#state === UPGRADED) this.#upgraded?.receiveEnd()
+    else this.#advance()
   }
 
   #onProgress(): void {
     const exchange = this.#exchange
     // All hits, all answered: nothing to do.
     if (exchange === null && this.#state === OPEN && this.#idle) return
+    if (this.#state === UPGRADED) {
+      this.#upgraded?.progressed()
+      return
+    }
     if (exchange !== null) {
       if (exchange.queued && this.output.empty) {
         const { keepAlive } = exchange
         this.#endExchange(exchange, true)
         if (!keepAlive || this.#inputBroken) this.#closeAfterOutput()
-      } else this.#guarded(() => exchange.resumeWriter())
+      } else this.guarded(() => exchange.resumeWriter())
     }
     if (this.#state === CLOSING && this.output.empty) this.#linger()
     else this.#advance()
@@ -314,6 +345,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     }
     this.#body = null
     this.#continueDue = false
+    this.#continued = false
     if (bodyLength !== NO_BODY) {
       const decoder = new BodyDecoder(bodyLength, this.#section, this.#limits.maxHeaderBytes)
       const length = bodyLength === CHUNKED_BODY ? undefined : bodyLength
@@ -338,7 +370,8 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
       this.#continueDue = false
       // RFC 9110 §10.1.1: not when the body, or the final response, is already there.
       if (this.#input.available === 0 && this.#exchange?.responded === false) {
-        this.output.appendText('HTTP/1.1 100 Continue\r\n\r\n')
+        this.#continued = true
+        this.output.appendText(CONTINUE)
         this.output.flushSoon()
       }
     }
@@ -379,15 +412,15 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     const body = this.#body
     this.#exchange = null
     this.#body = null
-    this.#guarded(() => {
+    this.guarded(() => {
       if (body !== null && !body.decoder.done) this.#discard(body)
       body?.abandon()
     })
-    this.#guarded(() => exchange.close(complete))
+    this.guarded(() => exchange.close(complete))
   }
 
   #refuse(status: number, reason: string): void {
-    this.#guarded(() => this.#door.refused(this.#client, status, reason))
+    this.guarded(() => this.#door.refused(this.#client, status, reason))
     this.#send(status, reason)
   }
 
@@ -418,6 +451,7 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
 
   /** Reading from the socket is the only back-pressure that a client feels, and the only way to notice that it left. */
   #regulate(): void {
+    if (this.#state === UPGRADED) return
     const busy = this.#exchange !== null && !this.#body?.flowing
     const stalled = this.#exchange === null && this.output.full
     const enough =
@@ -444,14 +478,14 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     const silent = this.#input.available === 0 && this.output.empty
     if (waitedFor === LINGER) this.destroy()
     else if (waitedFor === BODY) {
-      this.#guarded(() => this.#breakBody(408, 'the request body came too slowly'))
+      this.guarded(() => this.#breakBody(408, 'the request body came too slowly'))
     } else if (silent) this.#closeAfterOutput()
     // A long download from the fast lane is under the write deadline.
     else if (waitedFor === IDLE || waitedFor === PARTING) this.#watch()
     else this.#refuse(408, 'the request head took too long')
   }
 
-  #guarded(call: () => void): void {
+  guarded(call: () => void): void {
     try {
       call()
     } catch (error) {
@@ -471,13 +505,4 @@ class Connection implements Http1Connection, ExchangeHost, BodyHost {
     if (owed) this.#send(500, 'this server made a mistake')
     else this.#closeAfterOutput()
   }
-}
-
-function sectionFor(limits: TransportLimits): FieldSection {
-  let section = sections.get(limits)
-  if (section === undefined) {
-    section = new FieldSection(limits.maxHeaderCount)
-    sections.set(limits, section)
-  }
-  return section
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../../http/clock.ts'
 import { parseContentLength } from '../../http/field-syntax.ts'
 import type { Fields } from '../../http/fields.ts'
 import { isForbiddenTrailer } from '../../http/message/body-decoder.ts'
+import { offeredAs, offeredProtocols } from '../../http/upgrade.ts'
 import type {
   ClientFacts,
   Exchange,
@@ -11,8 +12,10 @@ import type {
   ResponseHead,
   ResponseWriter,
 } from '../exchange.ts'
+import type { SwitchRefusal, UpgradedConnection } from '../upgraded-connection.ts'
 import type { Output } from './output.ts'
 import { fieldLine, fieldLines, statusLine } from './response-head.ts'
+import type { UpgradedSocket } from './upgraded-socket.ts'
 
 /** What an exchange needs of its connection. */
 export interface ExchangeHost {
@@ -22,6 +25,8 @@ export interface ExchangeHost {
   mayPersist(whole: boolean): boolean
   /** The response is in the output, to its last byte. */
   responseQueued(): void
+  /** Leaves HTTP: writes the 101 for a protocol that was offered and hands over what follows, or says why it does not. */
+  switchProtocols(protocol: string, fields: Fields): UpgradedSocket | SwitchRefusal
   /** The exchange was given up. */
   cut(headSent: boolean): void
 }
@@ -30,6 +35,7 @@ const WAITING = 0
 const STREAMING = 1
 const QUEUED = 2
 const CLOSED = 3
+const SWITCHED = 4
 
 const LENGTH = 0
 const CHUNKED = 1
@@ -42,6 +48,7 @@ export class Http1Exchange implements Exchange, ResponseWriter {
   readonly body: RequestBody | null
   readonly client: ClientFacts
   readonly startedAt: number
+  readonly upgrade: readonly string[] | null
   onClose: ((end: ExchangeEnd) => void) | null = null
   onDrain: (() => void) | null = null
   /** Whether the connection goes on behind this exchange; settled with the head. */
@@ -52,6 +59,7 @@ export class Http1Exchange implements Exchange, ResponseWriter {
   #remaining = 0
   #bodyBytes = 0
   #blocked = false
+  #upgraded: UpgradedSocket | null = null
 
   constructor(
     host: ExchangeHost,
@@ -67,9 +75,11 @@ export class Http1Exchange implements Exchange, ResponseWriter {
     this.client = client
     this.startedAt = startedAt
     this.keepAlive = keepAlive
+    // RFC 9110 §7.8: an HTTP/1.0 request has none, whatever it says.
+    this.upgrade = request.httpVersion === '1.1' ? offeredProtocols(request.fields) : null
   }
 
-  /** A final response has been begun. */
+  /** A final response has been begun, or HTTP left. */
   get responded(): boolean {
     return this.#state !== WAITING
   }
@@ -131,6 +141,20 @@ export class Http1Exchange implements Exchange, ResponseWriter {
     this.#host.responseQueued()
   }
 
+  switchProtocols(protocol: string, fields: Fields): UpgradedConnection | SwitchRefusal {
+    if (this.#state !== WAITING) return 'answered'
+    if (this.upgrade === null) return 'not-asked'
+    const offered = offeredAs(this.upgrade, protocol)
+    // RFC 9110 §7.8: never to a protocol that the client did not name.
+    if (offered === null) return 'not-offered'
+    const switched = this.#host.switchProtocols(offered, fields)
+    if (typeof switched === 'string') return switched
+    this.#state = SWITCHED
+    this.keepAlive = false
+    this.#upgraded = switched
+    return switched
+  }
+
   abort(): void {
     if (this.#state === CLOSED) return
     this.#host.cut(this.#state !== WAITING)
@@ -147,6 +171,11 @@ export class Http1Exchange implements Exchange, ResponseWriter {
   close(complete: boolean): void {
     if (this.#state === CLOSED) return
     this.#state = CLOSED
+    if (this.#upgraded !== null) {
+      const { how, bytesSent } = this.#upgraded.close()
+      this.onClose?.({ complete: how === 'ended', bytesSent })
+      return
+    }
     const { waitingBytes, writingBytes } = this.#host.output
     // Short of the whole, what still waits here did not go out; a few bytes of it are framing.
     const unsent = complete ? 0 : waitingBytes + writingBytes

@@ -30,6 +30,11 @@ export class Http1RequestBody implements RequestBody {
     return this.sink !== null && !this.paused && !this.closed
   }
 
+  /** The sink has had all of it, and knows. */
+  get finished(): boolean {
+    return this.closed && this.decoder.done
+  }
+
   consume(sink: BodySink): void {
     if (this.sink !== null) throw new Error('A request body can be consumed once.')
     this.sink = sink

@@ -18,6 +18,12 @@ export function statusLine(status: number): string {
   return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
 }
 
+/** RFC 9110 §15.2.2: `protocol` as the client offered it, which makes it a token. */
+export function switchingHead(protocol: string, fields: Fields): string {
+  const own = `connection: upgrade\r\nupgrade: ${protocol}\r\n`
+  return `${statusLine(101)}${own}${fieldLines(fields)}\r\n`
+}
+
 /** Status line and lines of a stored response: what an exchange would write before the connection's own fields. */
 export function encodeHttp1Head(status: number, fields: Fields): Buffer {
   const length = fields.get('content-length')

@@ -67,6 +67,7 @@ export class Connection implements Http2Connection, FrameSink {
   readonly door: FrontDoor
   readonly limits: TransportLimits
   readonly clock: Clock
+  readonly wheel: TimerWheel
   readonly output: Output
   readonly reader: FrameReader
   readonly decoder: HpackDecoder
@@ -92,7 +93,6 @@ export class Connection implements Http2Connection, FrameSink {
   /** `performance.now()` of the chunk under way. */
   startedAt: number
   readonly #socket: Duplex
-  readonly #wheel: TimerWheel
   #closed: boolean
   #busy: boolean
   #wakeQueued: boolean
@@ -109,6 +109,7 @@ export class Connection implements Http2Connection, FrameSink {
     this.door = door
     this.limits = limits
     this.clock = clock
+    this.wheel = wheel
     this.output = new Output(socket, (error) => this.#taken(error))
     this.reader = new FrameReader(this)
     this.decoder = new HpackDecoder()
@@ -127,7 +128,6 @@ export class Connection implements Http2Connection, FrameSink {
     this.startedAt = performance.now()
     this.budget = new AbuseBudget(limits, this.now)
     this.#socket = socket
-    this.#wheel = wheel
     this.#closed = false
     this.#busy = false
     this.#wakeQueued = false
@@ -250,9 +250,23 @@ export class Connection implements Http2Connection, FrameSink {
 
   /** END_STREAM is in the output. */
   finishSending(stream: Http2Stream): void {
+    if (stream.tunnel && stream.remoteOpen) {
+      stream.endSent = true
+      this.scheduler.remove(stream)
+      return
+    }
     if (stream.remoteOpen) this.cutRequest(stream.id)
     this.#forget(stream)
     this.#endings.finished(stream)
+  }
+
+  /** Both sides of a tunnel have ended, ours first; `complete` when its sink has had everything. */
+  finishTunnel(stream: Http2Stream, complete: boolean): void {
+    if (stream.closed) return
+    stream.complete = complete
+    this.#forget(stream)
+    this.#endings.cut(stream)
+    this.wake()
   }
 
   takePriority(streamId: number, fromField: Priority): Priority {
@@ -364,7 +378,7 @@ export class Connection implements Http2Connection, FrameSink {
     // Inside another event: that one settles it.
     if (this.#busy) return event()
     this.#busy = true
-    this.now = this.#wheel.now()
+    this.now = this.wheel.now()
     this.startedAt = performance.now()
     try {
       event()

@@ -1,5 +1,7 @@
 import { parseContentLength } from '../../http/field-syntax.ts'
 import { Fields } from '../../http/fields.ts'
+import { isOfConnection } from '../../http/hop-by-hop.ts'
+import { offeredAs, offeredByConnect } from '../../http/upgrade.ts'
 import type {
   ClientFacts,
   Exchange,
@@ -9,13 +11,14 @@ import type {
   ResponseHead,
   ResponseWriter,
 } from '../exchange.ts'
+import type { SwitchRefusal, UpgradedConnection } from '../upgraded-connection.ts'
 import { ERROR } from './frame.ts'
 import { encodeHeadBlock, encodeTrailerBlock } from './hpack-encoder.ts'
 import { MAX_HEAD_BLOCK_BYTES } from './output.ts'
 import type { Http2Stream } from './stream.ts'
+import { Http2Tunnel } from './tunnel.ts'
 
-/** Response content that a stream holds before its writer must wait, and below which it may go on: bytes. */
-const MAX_QUEUED_BYTES = 64 * 1024
+/** Response content in a stream below which a writer that was stopped may go on: bytes. */
 const DRAINED_BYTES = 32 * 1024
 
 /** Interim responses that wait for a client that does not read; more are dropped, they are only hints. */
@@ -27,6 +30,7 @@ export class Http2Exchange implements Exchange, ResponseWriter {
   readonly body: RequestBody | null
   readonly client: ClientFacts
   readonly startedAt: number
+  readonly upgrade: readonly string[] | null
   onClose: ((end: ExchangeEnd) => void) | null
   onDrain: (() => void) | null
   readonly #stream: Http2Stream
@@ -36,10 +40,14 @@ export class Http2Exchange implements Exchange, ResponseWriter {
   #contentless: boolean
   #wantsDrain: boolean
   #settled: boolean
+  #tunnel: Http2Tunnel | null
 
   constructor(stream: Http2Stream, request: RequestHead, client: ClientFacts, startedAt: number) {
     this.request = request
-    this.body = stream.content
+    const protocol = request.fields.get(':protocol')
+    this.upgrade = protocol === undefined ? null : offeredByConnect(protocol)
+    // RFC 9110 §9.3.6: CONNECT has no content; what comes is the tunnel's, once there is one.
+    this.body = protocol === undefined ? stream.content : null
     this.client = client
     this.startedAt = startedAt
     this.onClose = null
@@ -49,6 +57,7 @@ export class Http2Exchange implements Exchange, ResponseWriter {
     this.#contentless = false
     this.#wantsDrain = false
     this.#settled = false
+    this.#tunnel = null
   }
 
   inform(status: number, fields: Fields): void {
@@ -73,26 +82,21 @@ export class Http2Exchange implements Exchange, ResponseWriter {
 
   write(chunk: Uint8Array): boolean {
     const stream = this.#stream
-    if (stream.closed || stream.ended || !stream.finalHeadQueued) return true
+    if (stream.tunnel || stream.closed || stream.ended || !stream.finalHeadQueued) return true
     let content = chunk
     if (this.#owedBytes >= 0) {
       // Octets beyond Content-Length never leave (RFC 9113 §8.1.1).
       if (content.length > this.#owedBytes) content = content.subarray(0, this.#owedBytes)
       this.#owedBytes -= content.length
     }
-    if (content.length > 0 && !this.#contentless) {
-      stream.chunks.push(content)
-      stream.queuedBytes += content.length
-      stream.schedule()
-    }
-    if (stream.queuedBytes < MAX_QUEUED_BYTES) return true
+    if (this.#contentless || stream.queue(content)) return true
     this.#wantsDrain = true
     return false
   }
 
   end(trailers?: Fields): void {
     const stream = this.#stream
-    if (stream.closed || stream.ended || !stream.finalHeadQueued) return
+    if (stream.tunnel || stream.closed || stream.ended || !stream.finalHeadQueued) return
     // The client must not take a part for the whole (RFC 9113 §8.1.1).
     if (this.#owedBytes > 0 && !this.#contentless) {
       stream.connection.resetStream(stream.id, ERROR.internal)
@@ -104,6 +108,19 @@ export class Http2Exchange implements Exchange, ResponseWriter {
       if (block.length <= MAX_HEAD_BLOCK_BYTES) stream.trailers = block
     }
     stream.schedule()
+  }
+
+  switchProtocols(protocol: string, fields: Fields): UpgradedConnection | SwitchRefusal {
+    const stream = this.#stream
+    if (stream.closed || stream.finalHeadQueued) return 'answered'
+    if (this.upgrade === null) return 'not-asked'
+    const offered = offeredAs(this.upgrade, protocol)
+    if (offered === null) return 'not-offered'
+    // RFC 8441 §5: 200 says what 101 says, and there is no Upgrade; RFC 9110 §9.3.6: no Content-Length either.
+    if (!this.#begin({ status: 200, fields: fields.without(isOfConnection) })) return 'answered'
+    stream.tunnel = true
+    this.#tunnel = new Http2Tunnel(offered, stream)
+    return this.#tunnel
   }
 
   abort(): void {
@@ -121,6 +138,7 @@ export class Http2Exchange implements Exchange, ResponseWriter {
 
   /** @internal Content went out. */
   drained(): void {
+    if (this.#tunnel !== null) this.#tunnel.drained()
     if (!this.#wantsDrain || this.#stream.queuedBytes >= DRAINED_BYTES) return
     this.#wantsDrain = false
     this.onDrain?.()
@@ -130,7 +148,11 @@ export class Http2Exchange implements Exchange, ResponseWriter {
   settle(complete: boolean): void {
     if (this.#settled) return
     this.#settled = true
-    this.onClose?.({ complete, bytesSent: this.#stream.sentBytes })
+    try {
+      this.#tunnel?.settle(complete)
+    } finally {
+      this.onClose?.({ complete, bytesSent: this.#stream.sentBytes })
+    }
   }
 
   #begin(head: ResponseHead): boolean {

@@ -153,6 +153,8 @@ function receiveTrailers(
   if (stream === undefined) return receiveLate(connection, streamId)
   if (!stream.remoteOpen)
     return connection.blame(streamId, ERROR.streamClosed, 'HEADERS after END_STREAM')
+  // RFC 9113 §8.5: a tunnel has DATA and nothing else.
+  if (stream.tunnel) return connection.blame(streamId, ERROR.protocol, 'HEADERS in a tunnel')
   const content = stream.content
   const { builder } = connection
   if (!endStream || dependsOnItself || builder.fault !== null || content === null) {

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { Fields } from '../../http/fields.ts'
 import type { RequestView } from '../exchange.ts'
 import { ERROR, FRAME } from './frame.ts'
 import { block, get, type Line, request } from './test-support/block.ts'
@@ -218,14 +219,12 @@ t.test('extended CONNECT is an exchange with :protocol when offered (RFC 8441 §
   const ours = await client.next((f) => f.type === FRAME.settings && f.payload.length > 0)
   t.ok(ours.payload.includes(Buffer.of(0, 8, 0, 0, 0, 1)))
   door.onExchange = (exchange) => {
-    const writer = exchange.respondStreaming({
-      status: 200,
-      fields: exchange.request.fields.without(() => true),
-    })
-    exchange.body?.consume({
-      onChunk: (chunk) => writer.write(chunk),
-      onEnd: () => writer.end(),
-      onAbort() {},
+    t.equal(exchange.body, null)
+    const connection = exchange.switchProtocols('websocket', new Fields())
+    if (typeof connection === 'string') throw new Error(connection)
+    connection.consume({
+      onChunk: (chunk) => connection.write(chunk),
+      onEnd: () => connection.end(),
     })
   }
   client.send(

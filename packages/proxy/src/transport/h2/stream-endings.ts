@@ -22,7 +22,7 @@ export class StreamEndings {
     if (stream.exchange !== null) this.#inOutput.push(stream)
   }
 
-  /** Reset, by whichever side. */
+  /** Reset, by whichever side; or a tunnel that the client ended last. */
   cut(stream: Http2Stream): void {
     this.#over.push(stream)
   }

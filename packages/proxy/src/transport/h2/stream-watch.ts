@@ -27,7 +27,7 @@ export function watchStreams(connection: Connection): void {
 
 function isSlowSender(connection: Connection, stream: Http2Stream): boolean {
   const content = stream.content
-  if (content === null || !stream.remoteOpen) return false
+  if (content === null || !stream.remoteOpen || stream.tunnel) return false
   const { now, limits } = connection
   if (now - stream.openedAt >= limits.bodyTimeoutMs) return true
   // A DATA frame that is still coming counts as far as it came.

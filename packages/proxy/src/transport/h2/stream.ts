@@ -4,6 +4,9 @@ import type { Http2Exchange } from './http2-exchange.ts'
 import type { Priority } from './priority.ts'
 import type { RequestContent } from './request-content.ts'
 
+/** Response content that a stream holds before its writer must wait, bytes. */
+const MAX_QUEUED_BYTES = 64 * 1024
+
 /**
  * One stream (RFC 9113 §5): what it may still receive and send, and what waits to be sent. It exists from the request's
  * HEADERS until both sides are through with it or one of them resets it; a hit that is answered at once never has one.
@@ -37,6 +40,10 @@ export class Http2Stream {
   queuedBytes: number
   /** Nothing will be added. */
   ended: boolean
+  /** END_STREAM is in the output while the client has not sent its own: half closed (RFC 9113 §5.1), of tunnels only. */
+  endSent: boolean
+  /** Switched by extended CONNECT (RFC 8441): its directions end on their own, and at no time that HTTP sets. */
+  tunnel: boolean
   trailers: Buffer | null
   sentBytes: number
   exchange: Http2Exchange | null
@@ -67,6 +74,8 @@ export class Http2Stream {
     this.chunkOffset = 0
     this.queuedBytes = 0
     this.ended = false
+    this.endSent = false
+    this.tunnel = false
     this.trailers = null
     this.sentBytes = 0
     this.exchange = null
@@ -80,7 +89,7 @@ export class Http2Stream {
 
   /** There is something that could go out now, as far as this stream's own window allows. */
   get hasToSend(): boolean {
-    if (this.closed) return false
+    if (this.closed || this.endSent) return false
     if (this.heads.length > 0) return true
     if (this.queuedBytes > 0) return this.sendWindowBytes > 0
     return this.ended && this.finalHeadQueued
@@ -91,6 +100,16 @@ export class Http2Stream {
     if (!this.hasToSend) return
     this.connection.scheduler.add(this)
     this.connection.wake()
+  }
+
+  /** Content to be sent, by reference; false when its writer ought to wait. */
+  queue(content: Uint8Array): boolean {
+    if (content.length > 0) {
+      this.chunks.push(content)
+      this.queuedBytes += content.length
+      this.schedule()
+    }
+    return this.queuedBytes < MAX_QUEUED_BYTES
   }
 
   /** The sink took content: give its window back (RFC 9113 §6.9.1). */
