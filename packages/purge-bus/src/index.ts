@@ -18,3 +18,6 @@ export {
   type Validity,
 } from './purge-table.ts'
 export type { MissingWorker, Receipt } from './receipt.ts'
+export { redisBus } from './redis/redis-bus.ts'
+export type { RedisBusOptions } from './redis/redis-bus-options.ts'
+export type { RedisPlace } from './redis/redis-place.ts'

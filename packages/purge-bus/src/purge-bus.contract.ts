@@ -17,7 +17,7 @@ export interface BusSketch {
 /** What every purge bus promises to the one machine that it runs on. */
 export function purgeBusContract(
   name: string,
-  options: { skip: string | false; timeout: number },
+  options: { skip: string | boolean; timeout: number },
   prepare: (t: Test) => Promise<(t: Test, sketch: BusSketch) => Promise<BusUnderTest>>,
 ): void {
   const test = (

@@ -114,6 +114,25 @@ export class ReceiptBook {
     }
   }
 
+  /** Of a purge that only this machine knows, under a number of its own. */
+  ownReceipt(id: string, machine: string, number: number): Receipt {
+    const own = this.#machines.get(machine)?.workers ?? new Map<string, number>()
+    const late = [...own].filter(([, applied]) => applied < number)
+    const others = this.machineNames().filter((name) => name !== machine)
+    return {
+      id,
+      number: null,
+      state: 'pending',
+      machines: late.length === 0 ? 1 : 0,
+      workers: own.size - late.length,
+      slowestMs: null,
+      missing: [
+        ...late.map(([worker]) => ({ machine, worker, reason: 'late' as const })),
+        ...others.map((name) => ({ machine: name, worker: null, reason: 'unreachable' as const })),
+      ],
+    }
+  }
+
   #missing(number: number): MissingWorker[] {
     const missing: MissingWorker[] = []
     for (const [machine, { alive, workers }] of this.#machines) {

@@ -2,8 +2,11 @@
 export interface MissingWorker {
   readonly machine: string
   readonly worker: string | null
-  /** Late: alive, and not there yet. Dead: its heartbeat has stopped, nobody waits for it. */
-  readonly reason: 'late' | 'dead'
+  /**
+   * Late: alive, and not there yet. Dead: its heartbeat has stopped, nobody waits for it. Unreachable: Redis is, so that
+   * nothing can be handed on to it.
+   */
+  readonly reason: 'late' | 'dead' | 'unreachable'
 }
 
 /** What became of a purge. */

@@ -178,6 +178,7 @@ t.test(
       cpSync(folder, left, { recursive: true })
       const events = new Heard()
       const it = await embeddedBus({ machine: 'm', folder: left, table: { resolve }, events })
+      await it.start()
       const isKnown = it.table.validity(stored(before, 'b')) === 'purged'
       await it.stop()
       return isKnown && events.floors.length === 0

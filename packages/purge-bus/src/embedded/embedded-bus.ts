@@ -15,6 +15,7 @@ import type { NumberedPurge, PurgeMessage } from '../purge-message.ts'
 import type { PurgeTable, PurgeTableOptions } from '../purge-table.ts'
 import type { Receipt } from '../receipt.ts'
 import { ReceiptBook } from '../receipt-book.ts'
+import { scheduledReceipt } from '../scheduled-receipt.ts'
 import {
   type EmbeddedExtra,
   type JournalValue,
@@ -86,6 +87,7 @@ class EmbeddedBus implements PurgeBus {
   /** Numbers of scheduled purges, once they have one. */
   readonly #scheduledNumbers = new References()
   #last = 0
+  #damage: string | undefined
   #queue: Queued[] = []
   #running: Promise<void> | null = null
   #timer: NodeJS.Timeout | undefined
@@ -131,12 +133,14 @@ class EmbeddedBus implements PurgeBus {
     this.table.raiseFloor(this.#last)
     await this.#history.rotate(this.table, this.#extra(), false)
     if (damage === undefined) return
-    const reason = `${damage}: everything that was stored before counts as purged`
-    this.#events.onFloor(this.#last, reason)
-    this.#events.onError('', reason)
+    this.#damage = `${damage}: everything that was stored before counts as purged`
   }
 
   async start(): Promise<void> {
+    if (this.#damage !== undefined) {
+      this.#events.onFloor(this.table.number, this.#damage)
+      this.#events.onError('', this.#damage)
+    }
     this.#wake()
   }
 
@@ -355,16 +359,4 @@ class EmbeddedBus implements PurgeBus {
 
 function isReference(message: PurgeMessage, reference: string | undefined): boolean {
   return reference !== undefined && message.reference === reference
-}
-
-function scheduledReceipt(id: string): Receipt {
-  return {
-    id,
-    number: null,
-    state: 'scheduled',
-    machines: 0,
-    workers: 0,
-    slowestMs: null,
-    missing: [],
-  }
 }

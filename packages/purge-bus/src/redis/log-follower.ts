@@ -1,0 +1,261 @@
+import type { OpenedHistory, PurgeHistory } from '../journal/purge-history.ts'
+import type { PurgeBusEvents } from '../purge-bus.ts'
+import type { NumberedPurge, PurgeMessage } from '../purge-message.ts'
+import type { PurgeTable } from '../purge-table.ts'
+import {
+  type FollowerExtra,
+  type FollowerValue,
+  readFollowerExtra,
+  readFollowerValue,
+} from './follower-journal.ts'
+import { asLogged, type Beat, type LogEntry, type PurgeLog, type Standing } from './purge-log.ts'
+import { RecentPurges } from './recent-purges.ts'
+
+/** Entries of the log that are read at once. */
+const READ_AT_ONCE = 250
+/** Then there is a heartbeat in between. */
+const READ_FOR_MS = 400
+/** Between two whole numbers there is room for so many that only this machine knows. */
+const OWN_STEP = 2 ** -16
+
+/**
+ * Where this machine is in the sequence, and how it comes to its end: by messages as they are published, by the log
+ * where one was missed, by a floor where the log does not reach back. Whatever happens, what it tells is complete up to
+ * its position.
+ */
+export class LogFollower {
+  readonly table: PurgeTable
+  readonly #log: PurgeLog
+  readonly #history: PurgeHistory
+  readonly #events: PurgeBusEvents
+  readonly #recent = new RecentPurges()
+  readonly #onJournalError: (error: unknown) => void
+  #epoch: string
+  #epochs: string
+  #position: number
+  /** The highest number that is known to exist in this epoch. */
+  #target = 0
+  #reading: Promise<'whole' | 'short'> | null = null
+
+  constructor(
+    log: PurgeLog,
+    opened: OpenedHistory,
+    events: PurgeBusEvents,
+    onJournalError: (error: unknown) => void,
+  ) {
+    this.#log = log
+    this.#history = opened.history
+    this.table = opened.table
+    this.#events = events
+    this.#onJournalError = onJournalError
+    const { epoch, history, position } = readFollowerExtra(opened.extra)
+    this.#epoch = epoch
+    this.#epochs = history
+    this.#position = position
+    // Damage costs what comes after it: the log has that, or else there will be a floor.
+    for (const value of opened.values) this.#replay(readFollowerValue(value))
+    this.#target = this.#position
+    if (this.#recent.last !== this.#position) this.#recent.startAfter(this.#position)
+  }
+
+  get standing(): Standing {
+    return { epoch: this.#epoch, position: this.#position }
+  }
+
+  get isBehind(): boolean {
+    return this.#position < this.#target
+  }
+
+  /** Takes in what the heartbeat has brought; rejects when Redis does not answer in between. */
+  async meet(beat: Beat): Promise<void> {
+    if (beat.epoch !== this.#epoch && !(await this.#enterEpoch(beat))) return
+    if (beat.history !== this.#epochs) this.#noteEpoch(beat)
+    if (this.#position < beat.first - 1) {
+      this.#raiseFloor(beat.first - 1, `the log of purges begins at ${beat.first} only`)
+    }
+    this.#target = Math.max(this.#target, beat.seq)
+    const read = await this.#readOn()
+    if (read === 'short' && this.#position < beat.seq && this.#epoch === beat.epoch) {
+      this.#raiseFloor(beat.seq, `the log of purges lacks what comes after ${this.#position}`)
+    }
+  }
+
+  /** One message of the channel of numbered purges; false when it cannot be taken in without asking Redis. */
+  hear(text: string): { last: number; isWhole: boolean } | null {
+    const message = readNumbered(text)
+    if (message === null || message.epoch !== this.#epoch) return null
+    const { previous, from, messages } = message
+    const last = from + messages.length - 1
+    this.#target = Math.max(this.#target, last)
+    if (previous <= this.#position) this.#apply(asEntries(previous, from, messages))
+    return { last, isWhole: this.#position >= last }
+  }
+
+  /** Reads what was missed; rejects when Redis does not answer. */
+  async catchUp(): Promise<void> {
+    await this.#readOn()
+  }
+
+  /** A number is known to have been given. */
+  expect(number: number): void {
+    this.#target = Math.max(this.#target, number)
+  }
+
+  /** Applies purges that have no number yet; their number here. Undefined = there is none left. */
+  applyHere(messages: readonly PurgeMessage[]): number | undefined {
+    const { number: current } = this.table
+    const number = current + OWN_STEP
+    if (number >= Math.floor(current) + 1) return undefined
+    const purges = messages.map((message) => ({ number, message }))
+    this.table.apply(purges)
+    this.#events.onPurges(purges)
+    return number
+  }
+
+  get extra(): FollowerExtra {
+    return { epoch: this.#epoch, history: this.#epochs, position: this.#position }
+  }
+
+  async snapshot(): Promise<void> {
+    await this.#history.rotate(this.table, this.extra, true)
+  }
+
+  async close(): Promise<void> {
+    await this.snapshot().catch((error) => this.#onJournalError(error))
+    await this.#history.close()
+  }
+
+  /** False when another epoch has begun meanwhile. */
+  async #enterEpoch(beat: Beat): Promise<boolean> {
+    const { standing } = this
+    if (standing.epoch !== '' && standing.position > beat.kept) {
+      const { from, texts } = this.#recent
+      const { done, seq } = await this.#log.restore(standing, beat, from, texts)
+      if (done === 'epoch') return false
+      if (done === 'renumbered') {
+        this.#position = seq
+        this.#raiseFloor(seq, 'Redis has lost purges that this machine had, and numbered others')
+      }
+    }
+    this.#epoch = beat.epoch
+    this.#target = this.#position
+    this.#noteEpoch(beat)
+    return true
+  }
+
+  #noteEpoch({ epoch, history }: Beat): void {
+    this.#epochs = history
+    this.#write({ kind: 'epoch', epoch, history })
+  }
+
+  /** 'short': the log had no more, though there should be. `isBehind` when there was not enough time for all. */
+  #readOn(): Promise<'whole' | 'short'> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = null
+    })
+    return this.#reading
+  }
+
+  async #read(): Promise<'whole' | 'short'> {
+    const epoch = this.#epoch
+    const endsAt = performance.now() + READ_FOR_MS
+    while (this.#position < this.#target && performance.now() < endsAt) {
+      const entries = await this.#log.read(this.#position, READ_AT_ONCE)
+      if (epoch !== this.#epoch) return 'whole'
+      if (entries.length === 0) return 'short'
+      this.#apply(entries)
+    }
+    return 'whole'
+  }
+
+  #apply(entries: readonly LogEntry[]): void {
+    let purges: NumberedPurge[] = []
+    for (const { number, previous, message } of entries) {
+      if (number <= this.#position) continue
+      if (previous > this.#position) {
+        this.#tell(purges)
+        purges = []
+        this.#raiseFloor(previous, `the log of purges lacks ${this.#position + 1} to ${previous}`)
+      }
+      purges.push({ number, message })
+      this.#recent.add(number, JSON.stringify(message))
+      this.#position = number
+    }
+    this.#tell(purges)
+  }
+
+  #tell(purges: readonly NumberedPurge[]): void {
+    if (purges.length === 0) return
+    this.table.apply(purges)
+    this.#write({ kind: 'purges', purges })
+    this.#events.onPurges(purges)
+  }
+
+  #raiseFloor(number: number, reason: string): void {
+    this.#position = Math.max(this.#position, number)
+    this.#recent.startAfter(this.#position)
+    this.table.raiseFloor(number)
+    this.#write({ kind: 'floor', number })
+    this.#events.onFloor(number, `${reason}: everything stored before counts as purged`)
+  }
+
+  /** Nobody waits for it: what the disk does not get, Redis still has. */
+  #write(value: FollowerValue): void {
+    this.#history.append(value).catch(this.#onJournalError)
+    if (this.#history.isDue(this.table)) this.snapshot().catch(this.#onJournalError)
+  }
+
+  #replay(value: FollowerValue): void {
+    switch (value.kind) {
+      case 'epoch':
+        this.#epoch = value.epoch
+        this.#epochs = value.history
+        return
+      case 'floor':
+        this.#position = Math.max(this.#position, value.number)
+        this.#recent.startAfter(value.number)
+        this.table.raiseFloor(value.number)
+        return
+      case 'purges':
+        this.table.apply(value.purges)
+        for (const { number, message } of value.purges) {
+          this.#recent.add(number, JSON.stringify(message))
+          this.#position = Math.max(this.#position, number)
+        }
+    }
+  }
+}
+
+interface NumberedMessage {
+  readonly epoch: string
+  readonly previous: number
+  readonly from: number
+  readonly messages: readonly PurgeMessage[]
+}
+
+/** '<epoch> <number before> <first number>', line feed, JSON list; null when it is something else. */
+function readNumbered(text: string): NumberedMessage | null {
+  const feed = text.indexOf('\n')
+  const [epoch, previous, from, ...rest] = text.slice(0, feed).split(' ')
+  if (feed < 0 || rest.length > 0 || !isNumber(previous) || !isNumber(from)) return null
+  try {
+    const messages: unknown = JSON.parse(text.slice(feed + 1))
+    if (!Array.isArray(messages)) return null
+    const numbers = { previous: Number(previous), from: Number(from) }
+    return { epoch, ...numbers, messages: messages.map(asLogged) }
+  } catch {
+    // The log has it too, whatever this is.
+    return null
+  }
+}
+
+function isNumber(text: string | undefined): boolean {
+  return text !== undefined && /^\d{1,16}$/.test(text)
+}
+
+function asEntries(previous: number, from: number, messages: readonly PurgeMessage[]): LogEntry[] {
+  return messages.map((message, index) => {
+    const number = from + index
+    return { number, message, previous: index === 0 ? previous : number - 1 }
+  })
+}

@@ -1,0 +1,464 @@
+import { hash } from 'node:crypto'
+import { join } from 'node:path'
+import { Cluster } from 'ioredis'
+import { PurgeHistory } from '../journal/purge-history.ts'
+import { parsePurge } from '../parse-purge.ts'
+import {
+  type BusState,
+  type BusStatus,
+  type DeadLetter,
+  type PublishOptions,
+  type PurgeBus,
+  type PurgeBusEvents,
+  PurgeOverloadError,
+} from '../purge-bus.ts'
+import { numberOfId } from '../purge-id.ts'
+import type { PurgeMessage } from '../purge-message.ts'
+import type { PurgeTable } from '../purge-table.ts'
+import type { Receipt } from '../receipt.ts'
+import { ReceiptBook } from '../receipt-book.ts'
+import { scheduledReceipt } from '../scheduled-receipt.ts'
+import { clusterSlot } from './cluster-slot.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { LocalPurges } from './local-purges.ts'
+import { LogFollower } from './log-follower.ts'
+import { Names } from './names.ts'
+import { Outbox } from './outbox.ts'
+import { type Beat, type Numbering, PurgeLog, readWorkers } from './purge-log.ts'
+import { DEFAULTS, type FullOptions, type RedisBusOptions } from './redis-bus-options.ts'
+import { connectForCommands, connectForMessages, type RedisClient } from './redis-place.ts'
+import { Sender } from './sender.ts'
+import { Subscription } from './subscription.ts'
+
+/** Acknowledgements of so many ms are told in one message. */
+const ACKNOWLEDGE_EVERY_MS = 5
+/** After the answer a purge was numbered, its message should have come within this time. */
+const HEAR_WITHIN_MS = 25
+const FORGET_MACHINES_AFTER_MS = 3_600_000
+/** The same trouble is told once in so many ms. */
+const TELL_AGAIN_AFTER_MS = 10_000
+/** Higher than any number: what came while we may not have heard everything is never taken for a repetition. */
+const ALWAYS_NEW = 2 ** 53 - 1
+
+export async function redisBus(given: RedisBusOptions): Promise<PurgeBus> {
+  const options: FullOptions = { ...DEFAULTS, ...given }
+  const opened = await PurgeHistory.open({ ...options, sync: true })
+  const { maxPending, maxDeadLetters } = options
+  const path = join(options.folder, 'outbox.journal')
+  const outbox = await Outbox.open(path, maxPending, maxDeadLetters)
+  const trouble = new Trouble(options.events)
+  const client = connectForCommands(options.redis, (error) => trouble.tell(error))
+  const log = new PurgeLog(client, new Names(options.prefix), options)
+  const follower = new LogFollower(log, opened, options.events, (error) => trouble.tell(error))
+  return new RedisBus(options, client, log, follower, outbox, trouble)
+}
+
+/** Tells trouble without repeating itself. */
+class Trouble {
+  readonly #events: PurgeBusEvents
+  readonly #toldAt = new Map<string, number>()
+
+  constructor(events: PurgeBusEvents) {
+    this.#events = events
+  }
+
+  tell(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error)
+    const now = performance.now()
+    if ((this.#toldAt.get(reason) ?? Number.NEGATIVE_INFINITY) > now - TELL_AGAIN_AFTER_MS) return
+    if (this.#toldAt.size >= 100) this.#toldAt.clear()
+    this.#toldAt.set(reason, now)
+    this.#events.onError('', reason)
+  }
+}
+
+/** The sequence is Redis's; this machine follows it, and keeps what Redis cannot take. */
+class RedisBus implements PurgeBus {
+  readonly #options: FullOptions
+  readonly #names: Names
+  readonly #client: RedisClient
+  readonly #log: PurgeLog
+  readonly #follower: LogFollower
+  readonly #outbox: Outbox
+  readonly #trouble: Trouble
+  readonly #book = new ReceiptBook()
+  readonly #sender: Sender
+  readonly #local: LocalPurges
+  readonly #heartbeat: Heartbeat
+  readonly #subscription: Subscription
+  /** The highest number that has been heard of without doubt; null when something may have been missed. */
+  #heard: number | null = null
+  /** Counts subscriptions; 0 = there is none now. */
+  #subscribed = 0
+  #subscriptions = 0
+  /** The subscription that there was when Redis was asked last, and what it answered before. */
+  #subscribedWhenAsked = 0
+  #formerSeq = 0
+  #scheduled = 0
+  #epoch: string
+  #acknowledging: NodeJS.Timeout | undefined
+  #hearing: NodeJS.Timeout | undefined
+  #stopped = false
+  #started: (() => void)[] = []
+
+  constructor(
+    options: FullOptions,
+    client: RedisClient,
+    log: PurgeLog,
+    follower: LogFollower,
+    outbox: Outbox,
+    trouble: Trouble,
+  ) {
+    this.#options = options
+    this.#client = client
+    this.#log = log
+    this.#follower = follower
+    this.#outbox = outbox
+    this.#trouble = trouble
+    this.#names = new Names(options.prefix)
+    this.#epoch = follower.standing.epoch
+    this.#book.setMachine(options.machine, true, {})
+    this.#sender = new Sender(log, () => follower.standing, options.maxQueued)
+    this.#local = new LocalPurges({
+      outbox,
+      log,
+      standing: () => follower.standing,
+      applyHere: (messages) => follower.applyHere(messages),
+      onError: (reason) => options.events.onError('', reason),
+      now: options.now,
+    })
+    this.#heartbeat = this.#makeHeartbeat()
+    this.#subscription = this.#makeSubscription()
+    client.on('ready', () => this.#heartbeat.now())
+    // Whatever comes next may be another server.
+    client.on('close', () => this.#heartbeat.doubt())
+  }
+
+  get table(): PurgeTable {
+    return this.#follower.table
+  }
+
+  get state(): BusState {
+    return this.#heartbeat.state
+  }
+
+  status(): BusStatus {
+    return {
+      state: this.state,
+      number: this.table.number,
+      pending: this.#outbox.pendingCount,
+      deadLetters: this.#outbox.dead.length,
+      scheduled: this.#scheduled,
+      machines: this.#book.machines,
+    }
+  }
+
+  async start(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#started.push(resolve)
+    this.#local.begin()
+    const timer = setTimeout(resolve, this.#options.cutOffAfterMs + this.#options.settleMs)
+    this.#subscription.start()
+    this.#heartbeat.start()
+    await promise
+    clearTimeout(timer)
+  }
+
+  async publish(message: PurgeMessage, options: PublishOptions = {}): Promise<Receipt> {
+    const startedAt = performance.now()
+    if (this.#stopped) throw new PurgeOverloadError('the purge bus has stopped')
+    const waitMs = options.waitMs ?? 0
+    const numbering = await this.#number(message)
+    if (numbering !== undefined) return this.#receiptFor(numbering, startedAt, waitMs)
+    return this.#publishLater(message, startedAt, waitMs)
+  }
+
+  async receipt(id: string): Promise<Receipt | null> {
+    const kept = this.#outbox.get(id)
+    if (kept !== undefined) return this.#keptReceipt(kept.letter, kept.isDead)
+    const numbering = this.#local.forwarded(id)
+    if (numbering !== undefined && numbering !== 'full') {
+      return 'due' in numbering ? this.receipt(numbering.due) : this.receipt(`${numbering.number}`)
+    }
+    const number = numberOfId(id)
+    if (number !== undefined) {
+      const isKnown = number <= this.#follower.standing.position
+      return isKnown ? this.#book.receipt(id, number) : null
+    }
+    if (!id.startsWith('at-')) return null
+    const found = await this.#log.find(id)
+    if (found === undefined) return null
+    return found === 'due' ? scheduledReceipt(id) : this.#book.receipt(id, found)
+  }
+
+  addWorker(worker: string, number: number): void {
+    this.#book.addWorker(this.#options.machine, worker, number)
+    this.#heartbeat.now()
+  }
+
+  removeWorker(worker: string): void {
+    this.#book.removeWorker(this.#options.machine, worker)
+    this.#heartbeat.now()
+  }
+
+  acknowledge(worker: string, number: number): void {
+    const { machine } = this.#options
+    this.#book.setWorker(machine, worker, number)
+    if (this.#stopped) return
+    this.#acknowledging ??= setTimeout(() => {
+      this.#acknowledging = undefined
+      if (!this.#log.connected) return
+      // The next heartbeat says it as well.
+      this.#log.acknowledge(machine, this.#book.workersOf(machine)).catch(() => {})
+    }, ACKNOWLEDGE_EVERY_MS)
+  }
+
+  deadLetters(): readonly DeadLetter[] {
+    return this.#outbox.dead
+  }
+
+  async replayDeadLetters(ids?: readonly string[]): Promise<number> {
+    const revived = await this.#outbox.revive(ids ?? this.#outbox.dead.map(({ id }) => id))
+    this.#heartbeat.now()
+    return revived
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    for (const timer of [this.#acknowledging, this.#hearing]) clearTimeout(timer)
+    this.#heartbeat.stop()
+    this.#subscription.stop()
+    await this.#heartbeat.ended()
+    if (this.#log.connected) {
+      // Otherwise the others find out by themselves.
+      await this.#log.forgetMachine(this.#options.machine).catch(() => {})
+    }
+    this.#client.disconnect()
+    await this.#follower.close()
+    await this.#outbox.close()
+  }
+
+  /** Undefined when Redis cannot be told now. */
+  async #number(message: PurgeMessage, once?: { id: string; heard: number }) {
+    if (this.state.kind !== 'connected' || !this.#log.connected) return undefined
+    try {
+      return await this.#sender.send(message, once)
+    } catch (error) {
+      if (error instanceof PurgeOverloadError) throw error
+      this.#heartbeat.doubt()
+      this.#heartbeat.now()
+      return undefined
+    }
+  }
+
+  async #receiptFor(numbering: Numbering, startedAt: number, waitMs: number): Promise<Receipt> {
+    if (numbering === 'full') throw new PurgeOverloadError('too many purges are scheduled already')
+    if ('due' in numbering) {
+      this.#heartbeat.now()
+      return scheduledReceipt(numbering.due)
+    }
+    const { number } = numbering
+    this.#numbered(number)
+    this.#book.track(number, startedAt)
+    await this.#book.wait(number, waitMs - (performance.now() - startedAt))
+    return this.#book.receipt(`${number}`, number)
+  }
+
+  async #publishLater(message: PurgeMessage, startedAt: number, waitMs: number): Promise<Receipt> {
+    const { reference } = message
+    const known = reference === undefined ? undefined : this.#outbox.withReference(reference)
+    const letter = known ?? (await this.#local.keep(message))
+    const leftMs = waitMs - (performance.now() - startedAt)
+    const numbering = await this.#local.whenForwarded(letter.id, leftMs)
+    if (numbering === undefined) return this.#keptReceipt(letter, false)
+    return this.#receiptFor(numbering, startedAt, waitMs)
+  }
+
+  #keptReceipt(letter: DeadLetter, isDead: boolean): Receipt {
+    const { id } = letter
+    const number = this.#local.numberHere(id) ?? Number.POSITIVE_INFINITY
+    const receipt = this.#book.ownReceipt(id, this.#options.machine, number)
+    return isDead ? { ...receipt, state: 'dead-letter' } : receipt
+  }
+
+  #makeHeartbeat(): Heartbeat {
+    const { machine, beatEveryMs, cutOffAfterMs, events } = this.#options
+    return new Heartbeat({
+      everyMs: beatEveryMs,
+      cutOffAfterMs,
+      ask: () => this.#log.beat(this.#follower.standing, machine, this.#book.workersOf(machine)),
+      onBeat: (beat) => this.#onBeat(beat),
+      onState: (state) => {
+        events.onState(state)
+        if (state.kind === 'connected') for (const resolve of this.#started.splice(0)) resolve()
+      },
+      onError: (error) => {
+        this.#trouble.tell(error)
+        this.#local.applyDue()
+        this.#expirePending()
+      },
+    })
+  }
+
+  async #onBeat(beat: Beat): Promise<boolean> {
+    await this.#follower.meet(beat)
+    const { epoch, position } = this.#follower.standing
+    if (epoch !== this.#epoch) {
+      // Messages may come from another server from now on, or from two.
+      if (this.#epoch !== '') this.#subscription.restart()
+      this.#epoch = epoch
+    } else this.#hearOf(beat)
+    this.#meetMachines(beat)
+    this.#scheduled = beat.scheduled
+    const isWhole = epoch === beat.epoch && position >= beat.seq && beat.settlesInMs === 0
+    if (isWhole) await this.#local.forward()
+    else if (this.#follower.isBehind) this.#heartbeat.now()
+    this.#local.applyDue()
+    this.#expirePending()
+    const next = Math.min(
+      beat.settlesInMs > 0 ? beat.settlesInMs : Number.POSITIVE_INFINITY,
+      beat.nextDueInMs ?? Number.POSITIVE_INFINITY,
+    )
+    if (next < this.#options.beatEveryMs) setTimeout(() => this.#heartbeat.now(), next + 1).unref()
+    return isWhole
+  }
+
+  /**
+   * What was numbered when the subscription was there already has been heard of, or will never be. A raw message that
+   * comes later may still have been published before this answer, but hardly before the one before it.
+   */
+  #hearOf({ seq }: Beat): void {
+    const isSure = this.#subscribed !== 0 && this.#subscribed === this.#subscribedWhenAsked
+    if (isSure) this.#heard = this.#heard === null ? seq : Math.max(this.#heard, this.#formerSeq)
+    this.#formerSeq = seq
+  }
+
+  #meetMachines(beat: Beat): void {
+    const { machine, cutOffAfterMs } = this.#options
+    const names = new Set<string>([machine])
+    for (const { name, silentMs, workers } of beat.machines) {
+      if (name === machine) continue
+      if (silentMs > FORGET_MACHINES_AFTER_MS) {
+        this.#log.forgetMachine(name).catch(() => {})
+        continue
+      }
+      names.add(name)
+      this.#book.setMachine(name, silentMs <= cutOffAfterMs, workers)
+    }
+    for (const name of this.#book.machineNames()) {
+      if (!names.has(name)) this.#book.removeMachine(name)
+    }
+  }
+
+  #expirePending(): void {
+    const { maxPendingAgeMs, now, events } = this.#options
+    const count = this.#outbox.expire(now() - maxPendingAgeMs)
+    if (count === 0) return
+    events.onError('', `${count} purges have waited for Redis too long, and became dead letters`)
+  }
+
+  #makeSubscription(): Subscription {
+    const { channel, numbered, acks } = this.#names
+    return new Subscription({
+      channels: [channel, numbered, acks],
+      connect: () => connectForMessages(this.#options.redis, this.#publishingNode()),
+      onMessage: (from, text) => {
+        if (from === numbered) this.#onNumbered(text)
+        else if (from === acks) this.#onAcknowledgement(text)
+        else void this.#onRaw(text)
+      },
+      onSubscribed: () => {
+        this.#subscribed = ++this.#subscriptions
+        this.#heartbeat.now()
+      },
+      onLost: () => {
+        this.#subscribed = 0
+        this.#heard = null
+      },
+      onError: (error) => this.#trouble.tell(error),
+    })
+  }
+
+  /** In a cluster: the node that has the log, 'host:port'; undefined elsewhere. */
+  #publishingNode(): string | undefined {
+    const client = this.#client
+    if (!(client instanceof Cluster)) return undefined
+    const node = client.slots[clusterSlot(this.#names.tag)]?.[0]
+    if (node !== undefined) return node
+    const [some] = client.nodes('master')
+    return some === undefined ? undefined : `${some.options.host}:${some.options.port}`
+  }
+
+  #onNumbered(text: string): void {
+    const heard = this.#follower.hear(text)
+    if (heard === null) {
+      this.#heartbeat.now()
+      return
+    }
+    if (this.#heard !== null) this.#heard = Math.max(this.#heard, heard.last)
+    if (!heard.isWhole) this.#catchUp()
+  }
+
+  /** A number was given: it should be heard of at once, or else be read. */
+  #numbered(number: number): void {
+    this.#follower.expect(number)
+    if (!this.#follower.isBehind) return
+    this.#hearing ??= setTimeout(() => {
+      this.#hearing = undefined
+      if (this.#follower.isBehind) this.#catchUp()
+    }, HEAR_WITHIN_MS)
+  }
+
+  #catchUp(): void {
+    this.#follower.catchUp().then(
+      () => {
+        const { position } = this.#follower.standing
+        if (this.#heard !== null) this.#heard = Math.max(this.#heard, position)
+        if (this.#follower.isBehind) this.#heartbeat.now()
+      },
+      (error) => this.#trouble.tell(error),
+    )
+  }
+
+  #onAcknowledgement(text: string): void {
+    let machine: unknown
+    let workers: unknown
+    try {
+      const said: unknown = JSON.parse(text)
+      if (typeof said !== 'object' || said === null) return
+      if ('machine' in said) machine = said.machine
+      if ('workers' in said) workers = said.workers
+    } catch {
+      // Not ours; heartbeats tell the same.
+      return
+    }
+    if (typeof machine !== 'string' || machine === this.#options.machine) return
+    for (const [worker, number] of Object.entries(readWorkers(JSON.stringify(workers)))) {
+      this.#book.setWorker(machine, worker, number)
+    }
+  }
+
+  /** Someone has published a message without a number. */
+  async #onRaw(text: string): Promise<void> {
+    const heard = this.#heard ?? ALWAYS_NEW
+    const parsed = parsePurge(text, this.#options.now())
+    if (!parsed.ok) {
+      this.#options.events.onError(text.slice(0, 1_000), parsed.reason)
+      this.#log.complain(text, parsed.reason).catch((error) => this.#trouble.tell(error))
+      return
+    }
+    try {
+      const once = { id: hash('sha256', text, 'hex').slice(0, 32), heard }
+      const numbering = await this.#number(parsed.message, once)
+      if (numbering === undefined) await this.#local.keep(parsed.message)
+      else if (numbering === 'full') throw new Error('too many purges are scheduled already')
+      else if ('number' in numbering) {
+        if (this.#heard !== null) this.#heard = Math.max(this.#heard, numbering.number)
+        this.#numbered(numbering.number)
+      } else this.#heartbeat.now()
+    } catch (error) {
+      this.#options.events.onError(text.slice(0, 1_000), `this purge is not in force: ${error}`)
+    }
+  }
+}
