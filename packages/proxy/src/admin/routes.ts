@@ -3,10 +3,12 @@ import { Type } from 'typebox'
 import { renderPrometheus } from '../observability/prometheus.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { sendProblem } from './problem-details.ts'
+import { registerPurgeRoutes } from './purge-routes.ts'
 import { stats, workerStats } from './stats.ts'
 import { visibleConfig } from './visible-config.ts'
 
 export function registerRoutes(app: FastifyInstance, supervisor: Supervisor): void {
+  registerPurgeRoutes(app, supervisor)
   app.get(
     '/healthz',
     { config: { access: 'anyone' }, schema: { summary: 'The primary is alive.', security: [] } },

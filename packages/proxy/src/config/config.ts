@@ -88,6 +88,9 @@ export interface PurgeConfig {
   readonly whenCutOff: 'serve' | 'revalidate'
   /** CIDR blocks whose PURGE requests on the data listeners are obeyed; empty = none. */
   readonly purgeFrom: readonly string[]
+  /** Purges that wait here for Redis; what is beyond becomes a dead letter. */
+  readonly maxPending: number
+  readonly maxPendingAgeMs: number
 }
 
 export interface LimitsConfig {

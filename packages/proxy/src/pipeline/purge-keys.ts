@@ -1,8 +1,9 @@
 import type { ResolveUrl } from '@larder/purge-bus'
+import type { Config } from '../config/config.ts'
 import { parseAuthority } from '../http/authority.ts'
 import { normaliseTarget } from '../http/request-target.ts'
-import { cacheKey, targetByRule } from '../pipeline/cache-key.ts'
-import type { Site } from '../pipeline/site.ts'
+import { cacheKey, targetByRule } from './cache-key.ts'
+import { compileSite, type Site } from './site.ts'
 
 const SCHEMES = ['http', 'https'] as const
 
@@ -28,6 +29,11 @@ export function resolveUrl(site: Site): ResolveUrl {
       key: cacheKey(tenant.id, each, authority.text, named),
     }))
   }
+}
+
+/** The same, straight from a configuration. */
+export function resolveUrlBy(config: Pick<Config, 'tenants'>): ResolveUrl {
+  return resolveUrl(compileSite(config))
 }
 
 function withSlash(target: string): string {
