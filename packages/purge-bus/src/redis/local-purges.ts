@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { type DeadLetter, PurgeNotKeptError, PurgeOverloadError } from '../purge-bus.ts'
-import type { PurgeMessage } from '../purge-message.ts'
+import type { NumberedPurge, PurgeMessage } from '../purge-message.ts'
 import type { Outbox } from './outbox.ts'
 import type { Numbering, PurgeLog, Standing } from './purge-log.ts'
+import { numberedOf } from './sender.ts'
 
 const FORWARD_AT_ONCE = 256
 const MAX_FORWARDED = 10_000
@@ -13,6 +14,8 @@ export interface LocalPurgesOptions {
   readonly standing: () => Standing
   /** Applies purges on this machine at once; the number they have here, undefined when there is none left. */
   readonly applyHere: (messages: readonly PurgeMessage[]) => number | undefined
+  /** They have numbers now; resolves to false when Redis may have lost them before they were applied here. */
+  readonly onNumbers: (epoch: string, purges: readonly NumberedPurge[]) => Promise<boolean>
   readonly onError: (reason: string) => void
   /** Epoch ms. */
   readonly now: () => number
@@ -141,7 +144,7 @@ export class LocalPurges {
   }
 
   async #forward(): Promise<void> {
-    const { outbox, log, standing, onError } = this.#options
+    const { outbox, log, standing, onNumbers, onError } = this.#options
     while (outbox.pendingCount > 0) {
       const letters = outbox.first(FORWARD_AT_ONCE)
       // By its id, so that an attempt whose answer was lost does not count twice.
@@ -150,8 +153,10 @@ export class LocalPurges {
         text: JSON.stringify(message),
         once: { id, heard: -1 },
       }))
-      const numbers = await log.publish(standing(), list)
+      const asked = standing()
+      const numbers = await log.publish(asked, list)
       if (typeof numbers === 'string') return
+      if (!(await onNumbers(asked.epoch, numberedOf(list, numbers)))) return
       const handedOn: string[] = []
       const refused: string[] = []
       for (const [index, { id }] of letters.entries()) {

@@ -13,6 +13,8 @@ import { RecentPurges } from './recent-purges.ts'
 
 /** Entries of the log that are read at once. */
 const READ_AT_ONCE = 250
+/** How long a number may take to be applied here, once Redis has given it. */
+const APPLY_WITHIN_MS = 2_000
 /** Then there is a heartbeat in between. */
 const READ_FOR_MS = 400
 /** Between two whole numbers there is room for so many that only this machine knows. */
@@ -36,6 +38,8 @@ export class LogFollower {
   /** The highest number that is known to exist in this epoch. */
   #target = 0
   #reading: Promise<'whole' | 'short'> | null = null
+  /** Who waits for a number to be applied. */
+  readonly #awaited = new Map<number, ((isApplied: boolean) => void)[]>()
 
   constructor(
     log: PurgeLog,
@@ -60,6 +64,11 @@ export class LogFollower {
 
   get standing(): Standing {
     return { epoch: this.#epoch, position: this.#position }
+  }
+
+  /** The highest number that is known to have been given. */
+  get target(): number {
+    return this.#target
   }
 
   get isBehind(): boolean {
@@ -96,9 +105,31 @@ export class LogFollower {
     await this.#readOn()
   }
 
-  /** A number is known to have been given. */
-  expect(number: number): void {
-    this.#target = Math.max(this.#target, number)
+  /** Numbers that Redis has just given to purges of this machine, rising: nobody has to say it twice. */
+  offer(epoch: string, purges: readonly NumberedPurge[]): void {
+    if (epoch !== this.#epoch) return
+    for (const { number, message } of purges) {
+      this.#target = Math.max(this.#target, number)
+      if (number === this.#position + 1) this.#apply([{ number, message, previous: number - 1 }])
+    }
+  }
+
+  /**
+   * Resolves to true when this number is applied here, from when on this machine can give it back to Redis; to false
+   * when Redis may have lost it before that.
+   */
+  async whenApplied(epoch: string, number: number): Promise<boolean> {
+    if (epoch !== this.#epoch) return false
+    if (number <= this.#position) return true
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const awaited = this.#awaited.get(number) ?? []
+    awaited.push(resolve)
+    this.#awaited.set(number, awaited)
+    const timer = setTimeout(() => resolve(false), APPLY_WITHIN_MS)
+    const isApplied = await promise
+    clearTimeout(timer)
+    if (!isApplied) this.#awaited.delete(number)
+    return isApplied
   }
 
   /** Applies purges that have no number yet; their number here. Undefined = there is none left. */
@@ -130,7 +161,8 @@ export class LogFollower {
     const { standing } = this
     if (standing.epoch !== '' && standing.position > beat.kept) {
       const { from, texts } = this.#recent
-      const { done, seq } = await this.#log.restore(standing, beat, from, texts)
+      const seen = { epoch: beat.epoch, history: this.#epochs }
+      const { done, seq } = await this.#log.restore(standing, seen, from, texts)
       if (done === 'epoch') return false
       if (done === 'renumbered') {
         this.#position = seq
@@ -139,6 +171,7 @@ export class LogFollower {
     }
     this.#epoch = beat.epoch
     this.#target = this.#position
+    for (const number of [...this.#awaited.keys()]) this.#answer(number, number <= this.#position)
     this.#noteEpoch(beat)
     return true
   }
@@ -189,6 +222,12 @@ export class LogFollower {
     this.table.apply(purges)
     this.#write({ kind: 'purges', purges })
     this.#events.onPurges(purges)
+    if (this.#awaited.size > 0) for (const { number } of purges) this.#answer(number, true)
+  }
+
+  #answer(number: number, isApplied: boolean): void {
+    for (const resolve of this.#awaited.get(number) ?? []) resolve(isApplied)
+    this.#awaited.delete(number)
   }
 
   #raiseFloor(number: number, reason: string): void {
@@ -197,6 +236,9 @@ export class LogFollower {
     this.table.raiseFloor(number)
     this.#write({ kind: 'floor', number })
     this.#events.onFloor(number, `${reason}: everything stored before counts as purged`)
+    for (const awaited of [...this.#awaited.keys()]) {
+      if (awaited <= this.#position) this.#answer(awaited, true)
+    }
   }
 
   /** Nobody waits for it: what the disk does not get, Redis still has. */

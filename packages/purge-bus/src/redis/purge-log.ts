@@ -110,7 +110,10 @@ export class PurgeLog {
     return (reply as string[]).map(readNumbering)
   }
 
-  /** Gives Redis back what it has lost; `from`: number of the first of the remembered. */
+  /**
+   * Gives Redis back what it has lost; `from`: number of the first of the remembered. `seen`: the epoch that Redis is in
+   * now, and the history that the caller knew before.
+   */
   async restore(
     standing: Standing,
     seen: { readonly epoch: string; readonly history: string },

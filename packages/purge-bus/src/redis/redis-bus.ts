@@ -118,12 +118,22 @@ class RedisBus implements PurgeBus {
     this.#names = new Names(options.prefix)
     this.#epoch = follower.standing.epoch
     this.#book.setMachine(options.machine, true, {})
-    this.#sender = new Sender(log, () => follower.standing, options.maxQueued)
+    this.#sender = new Sender(
+      log,
+      options.maxQueued,
+      () => follower.standing,
+      (epoch, purges) => follower.offer(epoch, purges),
+    )
     this.#local = new LocalPurges({
       outbox,
       log,
       standing: () => follower.standing,
       applyHere: (messages) => follower.applyHere(messages),
+      onNumbers: (epoch, purges) => {
+        follower.offer(epoch, purges)
+        const last = Math.max(0, ...purges.map(({ number }) => number))
+        return this.#whenApplied(epoch, last)
+      },
       onError: (reason) => options.events.onError('', reason),
       now: options.now,
     })
@@ -182,7 +192,7 @@ class RedisBus implements PurgeBus {
     }
     const number = numberOfId(id)
     if (number !== undefined) {
-      const isKnown = number <= this.#follower.standing.position
+      const isKnown = number <= this.#follower.target
       return isKnown ? this.#book.receipt(id, number) : null
     }
     if (!id.startsWith('at-')) return null
@@ -239,11 +249,13 @@ class RedisBus implements PurgeBus {
     await this.#outbox.close()
   }
 
-  /** Undefined when Redis cannot be told now. */
+  /** Undefined when Redis cannot be told now, or may have forgotten it before this machine could remember it. */
   async #number(message: PurgeMessage, once?: { id: string; heard: number }) {
     if (this.state.kind !== 'connected' || !this.#log.connected) return undefined
     try {
-      return await this.#sender.send(message, once)
+      const sent = await this.#sender.send(message, once)
+      if (sent === 'full' || 'due' in sent) return sent
+      return (await this.#whenApplied(sent.epoch, sent.number)) ? sent : undefined
     } catch (error) {
       if (error instanceof PurgeOverloadError) throw error
       this.#heartbeat.doubt()
@@ -259,7 +271,6 @@ class RedisBus implements PurgeBus {
       return scheduledReceipt(numbering.due)
     }
     const { number } = numbering
-    this.#numbered(number)
     this.#book.track(number, startedAt)
     await this.#book.wait(number, waitMs - (performance.now() - startedAt))
     return this.#book.receipt(`${number}`, number)
@@ -287,14 +298,18 @@ class RedisBus implements PurgeBus {
     return new Heartbeat({
       everyMs: beatEveryMs,
       cutOffAfterMs,
-      ask: () => this.#log.beat(this.#follower.standing, machine, this.#book.workersOf(machine)),
+      ask: () => {
+        this.#subscribedWhenAsked = this.#subscribed
+        return this.#log.beat(this.#follower.standing, machine, this.#book.workersOf(machine))
+      },
       onBeat: (beat) => this.#onBeat(beat),
       onState: (state) => {
         events.onState(state)
-        if (state.kind === 'connected') for (const resolve of this.#started.splice(0)) resolve()
+        this.#endStart()
       },
       onError: (error) => {
-        this.#trouble.tell(error)
+        // Why there is no connection has been told by who tries to make one.
+        if (this.#log.connected) this.#trouble.tell(error)
         this.#local.applyDue()
         this.#expirePending()
       },
@@ -308,7 +323,8 @@ class RedisBus implements PurgeBus {
       // Messages may come from another server from now on, or from two.
       if (this.#epoch !== '') this.#subscription.restart()
       this.#epoch = epoch
-    } else this.#hearOf(beat)
+    }
+    this.#hearOf(beat)
     this.#meetMachines(beat)
     this.#scheduled = beat.scheduled
     const isWhole = epoch === beat.epoch && position >= beat.seq && beat.settlesInMs === 0
@@ -332,6 +348,13 @@ class RedisBus implements PurgeBus {
     const isSure = this.#subscribed !== 0 && this.#subscribed === this.#subscribedWhenAsked
     if (isSure) this.#heard = this.#heard === null ? seq : Math.max(this.#heard, this.#formerSeq)
     this.#formerSeq = seq
+    this.#endStart()
+  }
+
+  /** It has started when it misses nothing, messages without a number included. */
+  #endStart(): void {
+    if (this.state.kind !== 'connected' || this.#heard === null) return
+    for (const resolve of this.#started.splice(0)) resolve()
   }
 
   #meetMachines(beat: Beat): void {
@@ -400,14 +423,15 @@ class RedisBus implements PurgeBus {
     if (!heard.isWhole) this.#catchUp()
   }
 
-  /** A number was given: it should be heard of at once, or else be read. */
-  #numbered(number: number): void {
-    this.#follower.expect(number)
-    if (!this.#follower.isBehind) return
-    this.#hearing ??= setTimeout(() => {
-      this.#hearing = undefined
-      if (this.#follower.isBehind) this.#catchUp()
-    }, HEAR_WITHIN_MS)
+  /** A number was given: what lies before it should be heard of at once, or else be read. */
+  #whenApplied(epoch: string, number: number): Promise<boolean> {
+    if (this.#follower.isBehind) {
+      this.#hearing ??= setTimeout(() => {
+        this.#hearing = undefined
+        if (this.#follower.isBehind) this.#catchUp()
+      }, HEAR_WITHIN_MS)
+    }
+    return this.#follower.whenApplied(epoch, number)
   }
 
   #catchUp(): void {
@@ -455,7 +479,6 @@ class RedisBus implements PurgeBus {
       else if (numbering === 'full') throw new Error('too many purges are scheduled already')
       else if ('number' in numbering) {
         if (this.#heard !== null) this.#heard = Math.max(this.#heard, numbering.number)
-        this.#numbered(numbering.number)
       } else this.#heartbeat.now()
     } catch (error) {
       this.#options.events.onError(text.slice(0, 1_000), `this purge is not in force: ${error}`)

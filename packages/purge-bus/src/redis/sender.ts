@@ -1,6 +1,6 @@
 import { within } from '../deadline.ts'
 import { PurgeOverloadError } from '../purge-bus.ts'
-import type { PurgeMessage } from '../purge-message.ts'
+import type { NumberedPurge, PurgeMessage } from '../purge-message.ts'
 import type { Numbering, PurgeLog, Standing, ToNumber } from './purge-log.ts'
 
 const MAX_BATCH = 256
@@ -10,8 +10,11 @@ const MAX_UNDER_WAY = 4
 const MAX_QUEUED_CHARACTERS = 128 * 1024 * 1024
 const ANSWER_WITHIN_MS = 1_000
 
+/** `epoch`: in which the number was given. */
+export type Sent = Exclude<Numbering, 'full'> & { readonly epoch: string }
+
 interface Queued extends ToNumber {
-  readonly done: (numbering: Numbering) => void
+  readonly done: (sent: Sent | 'full') => void
   readonly failed: (error: unknown) => void
 }
 
@@ -23,19 +26,27 @@ export class Sender {
   readonly #log: PurgeLog
   readonly #maxQueued: number
   readonly #standing: () => Standing
+  readonly #onNumbers: (epoch: string, purges: readonly NumberedPurge[]) => void
   #queue: Queued[] = []
   #characters = 0
   #underWay = 0
   #scheduled = false
 
-  constructor(log: PurgeLog, standing: () => Standing, maxQueued: number) {
+  /** `onNumbers` is told what was numbered, in order, before those who wait for it. */
+  constructor(
+    log: PurgeLog,
+    maxQueued: number,
+    standing: () => Standing,
+    onNumbers: (epoch: string, purges: readonly NumberedPurge[]) => void,
+  ) {
     this.#log = log
     this.#standing = standing
+    this.#onNumbers = onNumbers
     this.#maxQueued = maxQueued
   }
 
   /** Rejects with a `PurgeOverloadError` when nothing was tried; otherwise Redis may have numbered it all the same. */
-  send(message: PurgeMessage, once?: ToNumber['once']): Promise<Numbering> {
+  send(message: PurgeMessage, once?: ToNumber['once']): Promise<Sent | 'full'> {
     const text = JSON.stringify(message)
     const characters = this.#characters + text.length
     if (this.#queue.length >= this.#maxQueued || characters > MAX_QUEUED_CHARACTERS) {
@@ -77,10 +88,16 @@ export class Sender {
   async #send(batch: readonly Queued[]): Promise<void> {
     this.#underWay++
     try {
-      const answer = this.#log.publish(this.#standing(), batch)
+      const standing = this.#standing()
+      const { epoch } = standing
+      const answer = this.#log.publish(standing, batch)
       const numbers = await within(ANSWER_WITHIN_MS, answer, 'numbers for purges')
       if (typeof numbers === 'string') throw new NotNowError(`Redis is ${numbers}`)
-      for (const [index, { done }] of batch.entries()) done(numbers[index])
+      this.#onNumbers(epoch, numberedOf(batch, numbers))
+      for (const [index, { done }] of batch.entries()) {
+        const numbering = numbers[index]
+        done(numbering === 'full' ? 'full' : { ...numbering, epoch })
+      }
     } catch (error) {
       for (const { failed } of batch) failed(error)
     } finally {
@@ -88,4 +105,15 @@ export class Sender {
       this.#schedule()
     }
   }
+}
+
+export function numberedOf(
+  batch: readonly { readonly message: PurgeMessage }[],
+  numbers: readonly Numbering[],
+): NumberedPurge[] {
+  return numbers.flatMap((numbering, index) =>
+    numbering !== 'full' && 'number' in numbering
+      ? [{ number: numbering.number, message: batch[index].message }]
+      : [],
+  )
 }
