@@ -44,6 +44,12 @@ function table(stats: Partial<Stats>): string {
   if (stats.memoryBytes !== undefined) {
     rows.push(['memory', `${mebibytes(stats.memoryBytes)} in ${stats.memoryObjects} responses`])
   }
+  if (stats.purges != null) {
+    const { state, number, pending, deadLetters } = stats.purges
+    rows.push(['purges', `${state.kind}, number ${number}`])
+    if (pending > 0) rows.push(['  for Redis', String(pending)])
+    if (deadLetters > 0) rows.push(['  dead letters', String(deadLetters)])
+  }
   if (stats.durationSeconds !== undefined) {
     const { p50, p99 } = stats.durationSeconds
     rows.push(['duration', `${milliseconds(p50)} median, ${milliseconds(p99)} at 99 %`])

@@ -159,6 +159,10 @@ export class PurgeService {
     return this.#bus?.status() ?? null
   }
 
+  get tableStats() {
+    return this.#opened.table.stats
+  }
+
   /** What a URL names by the configuration in force. */
   get resolve() {
     return resolveUrlBy(this.#config)

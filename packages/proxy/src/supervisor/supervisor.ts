@@ -139,9 +139,6 @@ export class Supervisor {
       const why = slot.lastError === undefined ? '' : `: ${slot.lastError}`
       return [`worker ${slot.index} is ${slot.isCrashLoop ? 'in a crash loop' : slot.state}${why}`]
     })
-    if (this.purges.status()?.state.kind === 'catching-up') {
-      reasons.unshift('purges are being caught up with')
-    }
     if (this.#isStopping) reasons.unshift('stopping')
     return { ready: reasons.length === 0, reasons }
   }
