@@ -17,6 +17,7 @@ export async function startVersionedOrigin(t: Test): Promise<VersionedOrigin> {
     asked.set(pathname, (asked.get(pathname) ?? 0) + 1)
     const tags = ['all', ...searchParams.getAll('tag')]
     response.setHeader('cache-control', 'max-age=3600')
+    if (request.method === 'POST') response.setHeader('cache-group-invalidation', '"all"')
     response.setHeader('surrogate-key', tags.join(' '))
     response.end(String(origin.version))
   })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Fields } from '../http/fields.ts'
-import { DEFAULT_TAG_LIMITS, responseTags } from './response-tags.ts'
+import { DEFAULT_TAG_LIMITS, invalidatedGroups, responseTags } from './response-tags.ts'
 
 const tagsOf = (...lines: [string, string][]) =>
   responseTags(Fields.from(lines), DEFAULT_TAG_LIMITS)
@@ -33,6 +33,15 @@ t.test(
     t.same(tagsOf(['cache-groups', groups.map((group) => `"${group}"`).join(', ')]), groups)
   },
 )
+
+t.test('Cache-Group-Invalidation: of unsafe requests that succeeded (RFC 9875 §3)', async (t) => {
+  const fields = Fields.from([['cache-group-invalidation', '"a", "b"']])
+  t.same(invalidatedGroups('POST', 200, fields), ['a', 'b'])
+  t.same(invalidatedGroups('DELETE', 303, fields), ['a', 'b'])
+  t.same(invalidatedGroups('GET', 200, fields), [], 'MUST be ignored')
+  t.same(invalidatedGroups('POST', 500, fields), [])
+  t.same(invalidatedGroups('POST', 200, Fields.from([['cache-group-invalidation', 'a b']])), [])
+})
 
 t.test('beyond the limits there are none that could be trusted', async (t) => {
   const limits = { maxCount: 3, maxBytes: 8 }

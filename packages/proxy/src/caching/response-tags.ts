@@ -1,5 +1,6 @@
 import { isInnerList, parseList } from 'structured-headers'
 import type { Fields } from '../http/fields.ts'
+import { isSafe } from '../http/methods.ts'
 
 /** Fields by which an origin says what a response belongs to, so that a purge by tag finds it. */
 export const TAG_FIELDS: ReadonlySet<string> = new Set([
@@ -40,6 +41,18 @@ export function responseTags(fields: Fields, limits: TagLimits): readonly string
 /** A purge cannot name a longer one. */
 const MAX_TAG_LENGTH = 1_024
 
+/** The groups that an answer to an unsafe request invalidates (RFC 9875 §3). */
+export function invalidatedGroups(
+  method: string,
+  status: number,
+  fields: Fields,
+): readonly string[] {
+  const value = fields.get('cache-group-invalidation')
+  // RFC 9875 §3: MUST be ignored on responses to safe requests.
+  if (value === undefined || isSafe(method) || status < 200 || status >= 400) return NONE
+  return cacheGroups(value).filter((group) => group !== '' && group.length <= MAX_TAG_LENGTH)
+}
+
 const NONE: readonly string[] = Object.freeze([])
 
 function tagsOfLine(name: string, value: string): readonly string[] {
@@ -48,7 +61,7 @@ function tagsOfLine(name: string, value: string): readonly string[] {
   return cacheGroups(value)
 }
 
-/** RFC 9875 §2: a List of Strings, parameters ignored. */
+/** RFC 9875 §2, §3: a List of Strings, parameters ignored. */
 function cacheGroups(value: string): readonly string[] {
   try {
     const groups: string[] = []

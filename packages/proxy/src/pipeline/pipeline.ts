@@ -3,6 +3,7 @@ import type { PurgeMessage } from '@larder/purge-bus'
 import { parseCacheControl } from '../caching/cache-control.ts'
 import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
 import type { KeepDecision } from '../caching/may-store.ts'
+import { invalidatedGroups } from '../caching/response-tags.ts'
 import { variantKey } from '../caching/vary.ts'
 import type { Clock } from '../http/clock.ts'
 import { Fields } from '../http/fields.ts'
@@ -71,6 +72,8 @@ export interface PipelineOptions {
 
 /** Times that a request waits for another's answer before it goes alone. */
 const MAX_RELEASES = 2
+/** As many tags as one purge may have. */
+const MAX_GROUPS = 1_000
 
 /** The spine: joins the decisions of `caching/` to transport, storage and origin, in the order of the drawing. */
 export class Pipeline implements CallHost, PassHost, Invalidator {
@@ -457,7 +460,16 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     }
     const invalidated = invalidateAfter(this, tx, status, fields)
     if (invalidated.length > 0) this.#forgetEverywhere(invalidated)
+    this.#invalidateGroups(tx, status, fields)
     return method === 'POST' ? storeAfterPost(this.tier, tx, status, fields, this.now()) : null
+  }
+
+  /** RFC 9875 §3, by a purge: on every worker of every machine. */
+  #invalidateGroups(tx: Transaction, status: number, fields: Fields): void {
+    const { publishPurge } = this.#options
+    const tags = invalidatedGroups(tx.request.method, status, fields).slice(0, MAX_GROUPS)
+    if (tags.length === 0 || tx.tenant === null) return
+    void publishPurge?.({ type: 'tag', tenant: tx.tenant.id, tags, soft: false })
   }
 
   /** The other workers hear of it; until they have, this one does not ask them. */
