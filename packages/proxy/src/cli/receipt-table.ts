@@ -9,12 +9,16 @@ export function receiptLines(receipt: Receipt): string[] {
   const slowest = slowestMs === null ? '' : `  slowest ${slowestMs.toFixed(1)} ms`
   const lines = [
     `${state}  id ${id}${numbered}`,
-    `${workers} workers of ${machines} machines have it in force${slowest}`,
+    `in force on ${counted(workers, 'worker')} of ${counted(machines, 'machine')}${slowest}`,
   ]
   for (const { machine, worker, reason } of missing) {
     lines.push(`missing: ${machine}, ${worker ?? 'all of it'}: ${reason}`)
   }
   return lines
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
 export interface ReceiptTable {

@@ -7,6 +7,7 @@ import {
   type PurgeBus,
   type PurgeBusEvents,
   type PurgeMessage,
+  type Receipt,
   redisBus,
 } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
@@ -130,7 +131,7 @@ export class PurgeService {
         { purge: message.type, id: receipt.id, number: receipt.number },
         'purge',
       )
-      return { status: receipt.state === 'applied' ? 200 : 202, body: { ...receipt } }
+      return { status: receipt.state === 'applied' ? 200 : 202, body: { ...readable(receipt) } }
     } catch (error) {
       const { code, message: detail } = error as Error & { code?: string }
       const status = code === 'PURGE_OVERLOAD' ? 503 : 500
@@ -142,8 +143,9 @@ export class PurgeService {
     }
   }
 
-  receipt(id: string) {
-    return this.#opened.receipt(id)
+  async receipt(id: string): Promise<Receipt | null> {
+    const receipt = await this.#opened.receipt(id)
+    return receipt === null ? null : readable(receipt)
   }
 
   deadLetters() {
@@ -177,6 +179,12 @@ export class PurgeService {
     clearInterval(this.#timer)
     await this.#bus?.stop()
   }
+}
+
+/** Times to the microsecond: more digits mean nothing. */
+function readable(receipt: Receipt): Receipt {
+  const { slowestMs } = receipt
+  return slowestMs === null ? receipt : { ...receipt, slowestMs: Math.round(slowestMs * 1e3) / 1e3 }
 }
 
 function placeOf(redis: NonNullable<Config['redis']>) {
