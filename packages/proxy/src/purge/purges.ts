@@ -27,18 +27,17 @@ export interface PurgesOptions {
 export class Purges {
   readonly table: PurgeTable
   readonly #whenCutOff: 'serve' | 'revalidate'
-  readonly #isAlone: boolean
+  /** null when nobody sends purges, so that none can be missed. */
+  readonly #silence: NodeJS.Timeout | null
   readonly #now: () => number
   readonly #times: PurgeTimes
   #waiting: { readonly number: number; readonly resolve: (reached: boolean) => void }[] = []
-  #busState: BusState['kind'] = 'connected'
-  /** Monotonic ms. */
-  #heardAt = performance.now()
+  #isCutOff = false
 
   constructor(options: PurgesOptions) {
     this.table = options.table
     this.#whenCutOff = options.whenCutOff
-    this.#isAlone = options.isAlone
+    this.#silence = options.isAlone ? null : this.#listen()
     this.#now = options.now
     this.#times = new PurgeTimes(options.now())
   }
@@ -50,19 +49,25 @@ export class Purges {
 
   /** True while a purge may have been sent that this worker has not heard of. */
   get isCutOff(): boolean {
-    if (this.#isAlone) return false
-    return this.#busState !== 'connected' || performance.now() - this.#heardAt > MAX_SILENCE_MS
+    return this.#isCutOff
   }
 
   /** Nothing stored may be used without asking its origin. */
   get mustRevalidate(): boolean {
-    return this.#whenCutOff === 'revalidate' && this.isCutOff
+    return this.#isCutOff && this.#whenCutOff === 'revalidate'
   }
 
   /** The primary lives, and knows this of the bus. */
   heard(state: BusState['kind']): void {
-    this.#heardAt = performance.now()
-    this.#busState = state
+    this.#isCutOff = state !== 'connected'
+    this.#silence?.refresh()
+  }
+
+  #listen(): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      this.#isCutOff = true
+    }, MAX_SILENCE_MS)
+    return timer.unref()
   }
 
   apply(purges: readonly NumberedPurge[]): void {
