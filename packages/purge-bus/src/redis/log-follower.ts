@@ -1,3 +1,4 @@
+import { type DuePurge, DuePurges } from '../due-purges.ts'
 import type { OpenedHistory, PurgeHistory } from '../journal/purge-history.ts'
 import type { PurgeBusEvents } from '../purge-bus.ts'
 import type { NumberedPurge, PurgeMessage } from '../purge-message.ts'
@@ -38,6 +39,8 @@ export class LogFollower {
   /** The highest number that is known to exist in this epoch. */
   #target = 0
   #reading: Promise<'whole' | 'short'> | null = null
+  /** What was scheduled through this machine. */
+  readonly #due = new DuePurges()
   /** Who waits for a number to be applied. */
   readonly #awaited = new Map<number, ((isApplied: boolean) => void)[]>()
 
@@ -52,7 +55,8 @@ export class LogFollower {
     this.table = opened.table
     this.#events = events
     this.#onJournalError = onJournalError
-    const { epoch, history, position } = readFollowerExtra(opened.extra)
+    const { epoch, history, position, due } = readFollowerExtra(opened.extra)
+    for (const each of due) this.#due.add(each)
     this.#epoch = epoch
     this.#epochs = history
     this.#position = position
@@ -144,7 +148,25 @@ export class LogFollower {
   }
 
   get extra(): FollowerExtra {
-    return { epoch: this.#epoch, history: this.#epochs, position: this.#position }
+    const due = this.#due.all
+    return { epoch: this.#epoch, history: this.#epochs, position: this.#position, due }
+  }
+
+  /** Scheduled purges that Redis may have forgotten, if it has forgotten anything. */
+  get due(): readonly DuePurge[] {
+    return this.#due.all
+  }
+
+  /** Redis has scheduled it. */
+  remember(due: DuePurge): void {
+    if (this.#due.get(due.id) !== undefined) return
+    this.#due.add(due)
+    this.#write({ kind: 'due', due })
+  }
+
+  /** What was due before this instant (epoch ms) has its number. */
+  forgetDue(before: number): void {
+    for (const { id } of this.#due.dueAt(before)) this.#due.remove(id)
   }
 
   async snapshot(): Promise<void> {
@@ -249,6 +271,9 @@ export class LogFollower {
 
   #replay(value: FollowerValue): void {
     switch (value.kind) {
+      case 'due':
+        this.#due.add(value.due)
+        return
       case 'epoch':
         this.#epoch = value.epoch
         this.#epochs = value.history

@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto'
 import { join } from 'node:path'
-import { Cluster } from 'ioredis'
 import { PurgeHistory } from '../journal/purge-history.ts'
 import { parsePurge } from '../parse-purge.ts'
 import {
@@ -18,13 +17,13 @@ import type { PurgeTable } from '../purge-table.ts'
 import type { Receipt } from '../receipt.ts'
 import { ReceiptBook } from '../receipt-book.ts'
 import { scheduledReceipt } from '../scheduled-receipt.ts'
-import { clusterSlot } from './cluster-slot.ts'
+import { clusterNode } from './cluster-node.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { LocalPurges } from './local-purges.ts'
 import { LogFollower } from './log-follower.ts'
 import { Names } from './names.ts'
 import { Outbox } from './outbox.ts'
-import { type Beat, type Numbering, PurgeLog, readWorkers } from './purge-log.ts'
+import { type Beat, type Numbering, PurgeLog, readAcknowledgement } from './purge-log.ts'
 import { DEFAULTS, type FullOptions, type RedisBusOptions } from './redis-bus-options.ts'
 import { connectForCommands, connectForMessages, type RedisClient } from './redis-place.ts'
 import { Sender } from './sender.ts'
@@ -34,6 +33,9 @@ import { Subscription } from './subscription.ts'
 const ACKNOWLEDGE_EVERY_MS = 5
 /** After the answer a purge was numbered, its message should have come within this time. */
 const HEAR_WITHIN_MS = 25
+/** A scheduled purge is remembered for so long after its time. */
+const DUE_REMEMBERED_MS = 10_000
+const SCHEDULE_AT_ONCE = 256
 const FORGET_MACHINES_AFTER_MS = 3_600_000
 /** The same trouble is told once in so many ms. */
 const TELL_AGAIN_AFTER_MS = 10_000
@@ -95,6 +97,8 @@ class RedisBus implements PurgeBus {
   #subscribedWhenAsked = 0
   #formerSeq = 0
   #scheduled = 0
+  /** Redis may have forgotten what was scheduled. */
+  #owesSchedule = false
   #epoch: string
   #acknowledging: NodeJS.Timeout | undefined
   #hearing: NodeJS.Timeout | undefined
@@ -134,6 +138,7 @@ class RedisBus implements PurgeBus {
         const last = Math.max(0, ...purges.map(({ number }) => number))
         return this.#whenApplied(epoch, last)
       },
+      onDue: (id, message) => follower.remember({ id, at: message.at ?? 0, message }),
       onError: (reason) => options.events.onError('', reason),
       now: options.now,
     })
@@ -254,7 +259,11 @@ class RedisBus implements PurgeBus {
     if (this.state.kind !== 'connected' || !this.#log.connected) return undefined
     try {
       const sent = await this.#sender.send(message, once)
-      if (sent === 'full' || 'due' in sent) return sent
+      if (sent === 'full') return sent
+      if ('due' in sent) {
+        this.#follower.remember({ id: sent.due, at: message.at ?? 0, message })
+        return sent
+      }
       return (await this.#whenApplied(sent.epoch, sent.number)) ? sent : undefined
     } catch (error) {
       if (error instanceof PurgeOverloadError) throw error
@@ -323,13 +332,17 @@ class RedisBus implements PurgeBus {
       // Messages may come from another server from now on, or from two.
       if (this.#epoch !== '') this.#subscription.restart()
       this.#epoch = epoch
+      this.#owesSchedule = true
     }
     this.#hearOf(beat)
     this.#meetMachines(beat)
     this.#scheduled = beat.scheduled
     const isWhole = epoch === beat.epoch && position >= beat.seq && beat.settlesInMs === 0
-    if (isWhole) await this.#local.forward()
-    else if (this.#follower.isBehind) this.#heartbeat.now()
+    if (isWhole) {
+      await this.#scheduleAgain()
+      // That takes as long as it takes; this machine itself misses nothing meanwhile.
+      this.#local.forward().catch((error) => this.#trouble.tell(error))
+    } else if (this.#follower.isBehind) this.#heartbeat.now()
     this.#local.applyDue()
     this.#expirePending()
     const next = Math.min(
@@ -338,6 +351,19 @@ class RedisBus implements PurgeBus {
     )
     if (next < this.#options.beatEveryMs) setTimeout(() => this.#heartbeat.now(), next + 1).unref()
     return isWhole
+  }
+
+  /** What is scheduled already, or has had its time, stays as it is. */
+  async #scheduleAgain(): Promise<void> {
+    const { now } = this.#options
+    if (!this.#owesSchedule) this.#follower.forgetDue(now() - DUE_REMEMBERED_MS)
+    const { due, standing } = this.#follower
+    for (let at = 0; this.#owesSchedule && at < due.length; at += SCHEDULE_AT_ONCE) {
+      const list = due.slice(at, at + SCHEDULE_AT_ONCE)
+      const again = list.map(({ message }) => ({ message, text: JSON.stringify(message) }))
+      if (typeof (await this.#log.publish(standing, again)) === 'string') return
+    }
+    this.#owesSchedule = false
   }
 
   /**
@@ -385,7 +411,8 @@ class RedisBus implements PurgeBus {
     const { channel, numbered, acks } = this.#names
     return new Subscription({
       channels: [channel, numbered, acks],
-      connect: () => connectForMessages(this.#options.redis, this.#publishingNode()),
+      connect: () =>
+        connectForMessages(this.#options.redis, clusterNode(this.#client, this.#names)),
       onMessage: (from, text) => {
         if (from === numbered) this.#onNumbered(text)
         else if (from === acks) this.#onAcknowledgement(text)
@@ -401,16 +428,6 @@ class RedisBus implements PurgeBus {
       },
       onError: (error) => this.#trouble.tell(error),
     })
-  }
-
-  /** In a cluster: the node that has the log, 'host:port'; undefined elsewhere. */
-  #publishingNode(): string | undefined {
-    const client = this.#client
-    if (!(client instanceof Cluster)) return undefined
-    const node = client.slots[clusterSlot(this.#names.tag)]?.[0]
-    if (node !== undefined) return node
-    const [some] = client.nodes('master')
-    return some === undefined ? undefined : `${some.options.host}:${some.options.port}`
   }
 
   #onNumbered(text: string): void {
@@ -446,20 +463,10 @@ class RedisBus implements PurgeBus {
   }
 
   #onAcknowledgement(text: string): void {
-    let machine: unknown
-    let workers: unknown
-    try {
-      const said: unknown = JSON.parse(text)
-      if (typeof said !== 'object' || said === null) return
-      if ('machine' in said) machine = said.machine
-      if ('workers' in said) workers = said.workers
-    } catch {
-      // Not ours; heartbeats tell the same.
-      return
-    }
-    if (typeof machine !== 'string' || machine === this.#options.machine) return
-    for (const [worker, number] of Object.entries(readWorkers(JSON.stringify(workers)))) {
-      this.#book.setWorker(machine, worker, number)
+    const said = readAcknowledgement(text)
+    if (said === null || said.machine === this.#options.machine) return
+    for (const [worker, number] of Object.entries(said.workers)) {
+      this.#book.setWorker(said.machine, worker, number)
     }
   }
 
