@@ -3,7 +3,12 @@ import type { NumberedPurge } from '../purge-message.ts'
 
 /** What a machine with Redis writes down. */
 export type FollowerValue =
-  | { readonly kind: 'purges'; readonly purges: readonly NumberedPurge[] }
+  /** All that came after the number `previous`, up to the last of them. */
+  | {
+      readonly kind: 'purges'
+      readonly previous: number
+      readonly purges: readonly NumberedPurge[]
+    }
   /** Everything up to this number counts as purged. */
   | { readonly kind: 'floor'; readonly number: number }
   | { readonly kind: 'epoch'; readonly epoch: string; readonly history: string }

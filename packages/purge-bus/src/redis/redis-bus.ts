@@ -52,6 +52,9 @@ export async function redisBus(given: RedisBusOptions): Promise<PurgeBus> {
   const client = connectForCommands(options.redis, (error) => trouble.tell(error))
   const log = new PurgeLog(client, new Names(options.prefix), options)
   const follower = new LogFollower(log, opened, options.events, (error) => trouble.tell(error))
+  // So that the damage is found once.
+  if (opened.damage !== undefined)
+    await opened.history.rotate(follower.table, follower.extra, false)
   return new RedisBus(options, client, log, follower, outbox, trouble)
 }
 
@@ -165,12 +168,15 @@ class RedisBus implements PurgeBus {
       deadLetters: this.#outbox.dead.length,
       scheduled: this.#scheduled,
       machines: this.#book.machines,
+      isListening: this.#subscribed !== 0,
     }
   }
 
   async start(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#started.push(resolve)
+    const { damage } = this.#follower
+    if (damage !== undefined) this.#options.events.onError('', damage)
     this.#local.begin()
     const timer = setTimeout(resolve, this.#options.cutOffAfterMs + this.#options.settleMs)
     this.#subscription.start()
