@@ -4,6 +4,7 @@ import type { PurgeMessage } from './purge-message.ts'
 import type { Receipt } from './receipt.ts'
 import { ReceiptBook } from './receipt-book.ts'
 import { clusterNode } from './redis/cluster-node.ts'
+import { meetMachines } from './redis/known-machines.ts'
 import { Names } from './redis/names.ts'
 import { type Numbering, PurgeLog, readAcknowledgement } from './redis/purge-log.ts'
 import { DEFAULTS } from './redis/redis-bus-options.ts'
@@ -108,12 +109,6 @@ class RedisPurgeClient implements PurgeTransport {
   /** Who is there, and how far. */
   async #look(): Promise<void> {
     const beat = await within(ANSWER_WITHIN_MS, this.#log.beat(NOBODY, '', {}), 'a heartbeat')
-    for (const { name, silentMs, workers } of beat.machines) {
-      this.#book.setMachine(name, silentMs <= DEFAULTS.cutOffAfterMs, workers)
-    }
-    const names = beat.machines.map(({ name }) => name)
-    for (const name of this.#book.machineNames()) {
-      if (!names.includes(name)) this.#book.removeMachine(name)
-    }
+    meetMachines(this.#book, beat.machines, DEFAULTS.cutOffAfterMs, undefined)
   }
 }

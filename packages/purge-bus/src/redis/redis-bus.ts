@@ -8,7 +8,6 @@ import {
   type DeadLetter,
   type PublishOptions,
   type PurgeBus,
-  type PurgeBusEvents,
   PurgeOverloadError,
 } from '../purge-bus.ts'
 import { numberOfId } from '../purge-id.ts'
@@ -18,7 +17,9 @@ import type { Receipt } from '../receipt.ts'
 import { ReceiptBook } from '../receipt-book.ts'
 import { scheduledReceipt } from '../scheduled-receipt.ts'
 import { clusterNode } from './cluster-node.ts'
+import { Hearing } from './hearing.ts'
 import { Heartbeat } from './heartbeat.ts'
+import { meetMachines } from './known-machines.ts'
 import { LocalPurges } from './local-purges.ts'
 import { LogFollower } from './log-follower.ts'
 import { Names } from './names.ts'
@@ -28,6 +29,7 @@ import { DEFAULTS, type FullOptions, type RedisBusOptions } from './redis-bus-op
 import { connectForCommands, connectForMessages, type RedisClient } from './redis-place.ts'
 import { Sender } from './sender.ts'
 import { Subscription } from './subscription.ts'
+import { Trouble } from './trouble.ts'
 
 /** Acknowledgements of so many ms are told in one message. */
 const ACKNOWLEDGE_EVERY_MS = 5
@@ -37,10 +39,6 @@ const HEAR_WITHIN_MS = 25
 const DUE_REMEMBERED_MS = 10_000
 const SCHEDULE_AT_ONCE = 256
 const FORGET_MACHINES_AFTER_MS = 3_600_000
-/** The same trouble is told once in so many ms. */
-const TELL_AGAIN_AFTER_MS = 10_000
-/** Higher than any number: what came while we may not have heard everything is never taken for a repetition. */
-const ALWAYS_NEW = 2 ** 53 - 1
 
 export async function redisBus(given: RedisBusOptions): Promise<PurgeBus> {
   const options: FullOptions = { ...DEFAULTS, ...given }
@@ -58,25 +56,6 @@ export async function redisBus(given: RedisBusOptions): Promise<PurgeBus> {
   return new RedisBus(options, client, log, follower, outbox, trouble)
 }
 
-/** Tells trouble without repeating itself. */
-class Trouble {
-  readonly #events: PurgeBusEvents
-  readonly #toldAt = new Map<string, number>()
-
-  constructor(events: PurgeBusEvents) {
-    this.#events = events
-  }
-
-  tell(error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error)
-    const now = performance.now()
-    if ((this.#toldAt.get(reason) ?? Number.NEGATIVE_INFINITY) > now - TELL_AGAIN_AFTER_MS) return
-    if (this.#toldAt.size >= 100) this.#toldAt.clear()
-    this.#toldAt.set(reason, now)
-    this.#events.onError('', reason)
-  }
-}
-
 /** The sequence is Redis's; this machine follows it, and keeps what Redis cannot take. */
 class RedisBus implements PurgeBus {
   readonly #options: FullOptions
@@ -91,20 +70,13 @@ class RedisBus implements PurgeBus {
   readonly #local: LocalPurges
   readonly #heartbeat: Heartbeat
   readonly #subscription: Subscription
-  /** The highest number that has been heard of without doubt; null when something may have been missed. */
-  #heard: number | null = null
-  /** Counts subscriptions; 0 = there is none now. */
-  #subscribed = 0
-  #subscriptions = 0
-  /** The subscription that there was when Redis was asked last, and what it answered before. */
-  #subscribedWhenAsked = 0
-  #formerSeq = 0
+  readonly #hearing = new Hearing()
   #scheduled = 0
   /** Redis may have forgotten what was scheduled. */
   #owesSchedule = false
   #epoch: string
   #acknowledging: NodeJS.Timeout | undefined
-  #hearing: NodeJS.Timeout | undefined
+  #reading: NodeJS.Timeout | undefined
   #stopped = false
   #started: (() => void)[] = []
 
@@ -168,7 +140,7 @@ class RedisBus implements PurgeBus {
       deadLetters: this.#outbox.dead.length,
       scheduled: this.#scheduled,
       machines: this.#book.machines,
-      isListening: this.#subscribed !== 0,
+      isListening: this.#hearing.isListening,
     }
   }
 
@@ -214,6 +186,8 @@ class RedisBus implements PurgeBus {
 
   addWorker(worker: string, number: number): void {
     this.#book.addWorker(this.#options.machine, worker, number)
+    // So that the other machines wait for it from now on.
+    this.acknowledge(worker, number)
     this.#heartbeat.now()
   }
 
@@ -247,7 +221,7 @@ class RedisBus implements PurgeBus {
   async stop(): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
-    for (const timer of [this.#acknowledging, this.#hearing]) clearTimeout(timer)
+    for (const timer of [this.#acknowledging, this.#reading]) clearTimeout(timer)
     this.#heartbeat.stop()
     this.#subscription.stop()
     await this.#heartbeat.ended()
@@ -314,7 +288,7 @@ class RedisBus implements PurgeBus {
       everyMs: beatEveryMs,
       cutOffAfterMs,
       ask: () => {
-        this.#subscribedWhenAsked = this.#subscribed
+        this.#hearing.asks()
         return this.#log.beat(this.#follower.standing, machine, this.#book.workersOf(machine))
       },
       onBeat: (beat) => this.#onBeat(beat),
@@ -340,7 +314,8 @@ class RedisBus implements PurgeBus {
       this.#epoch = epoch
       this.#owesSchedule = true
     }
-    this.#hearOf(beat)
+    this.#hearing.answers(beat.seq)
+    this.#endStart()
     this.#meetMachines(beat)
     this.#scheduled = beat.scheduled
     const isWhole = epoch === beat.epoch && position >= beat.seq && beat.settlesInMs === 0
@@ -372,37 +347,19 @@ class RedisBus implements PurgeBus {
     this.#owesSchedule = false
   }
 
-  /**
-   * What was numbered when the subscription was there already has been heard of, or will never be. A raw message that
-   * comes later may still have been published before this answer, but hardly before the one before it.
-   */
-  #hearOf({ seq }: Beat): void {
-    const isSure = this.#subscribed !== 0 && this.#subscribed === this.#subscribedWhenAsked
-    if (isSure) this.#heard = this.#heard === null ? seq : Math.max(this.#heard, this.#formerSeq)
-    this.#formerSeq = seq
-    this.#endStart()
-  }
-
   /** It has started when it misses nothing, messages without a number included. */
   #endStart(): void {
-    if (this.state.kind !== 'connected' || this.#heard === null) return
+    if (this.state.kind !== 'connected' || !this.#hearing.isSure) return
     for (const resolve of this.#started.splice(0)) resolve()
   }
 
-  #meetMachines(beat: Beat): void {
+  #meetMachines({ machines }: Beat): void {
     const { machine, cutOffAfterMs } = this.#options
-    const names = new Set<string>([machine])
-    for (const { name, silentMs, workers } of beat.machines) {
-      if (name === machine) continue
-      if (silentMs > FORGET_MACHINES_AFTER_MS) {
-        this.#log.forgetMachine(name).catch(() => {})
-        continue
-      }
-      names.add(name)
-      this.#book.setMachine(name, silentMs <= cutOffAfterMs, workers)
-    }
-    for (const name of this.#book.machineNames()) {
-      if (!names.has(name)) this.#book.removeMachine(name)
+    meetMachines(this.#book, machines, cutOffAfterMs, machine)
+    for (const { name, silentMs } of machines) {
+      if (silentMs <= FORGET_MACHINES_AFTER_MS) continue
+      // Should it fail, the next heartbeat finds it again.
+      this.#log.forgetMachine(name).catch(() => {})
     }
   }
 
@@ -425,13 +382,10 @@ class RedisBus implements PurgeBus {
         else void this.#onRaw(text)
       },
       onSubscribed: () => {
-        this.#subscribed = ++this.#subscriptions
+        this.#hearing.subscribed()
         this.#heartbeat.now()
       },
-      onLost: () => {
-        this.#subscribed = 0
-        this.#heard = null
-      },
+      onLost: () => this.#hearing.lost(),
       onError: (error) => this.#trouble.tell(error),
     })
   }
@@ -442,15 +396,15 @@ class RedisBus implements PurgeBus {
       this.#heartbeat.now()
       return
     }
-    if (this.#heard !== null) this.#heard = Math.max(this.#heard, heard.last)
+    this.#hearing.hears(heard.last)
     if (!heard.isWhole) this.#catchUp()
   }
 
   /** A number was given: what lies before it should be heard of at once, or else be read. */
   #whenApplied(epoch: string, number: number): Promise<boolean> {
     if (this.#follower.isBehind) {
-      this.#hearing ??= setTimeout(() => {
-        this.#hearing = undefined
+      this.#reading ??= setTimeout(() => {
+        this.#reading = undefined
         if (this.#follower.isBehind) this.#catchUp()
       }, HEAR_WITHIN_MS)
     }
@@ -460,8 +414,7 @@ class RedisBus implements PurgeBus {
   #catchUp(): void {
     this.#follower.catchUp().then(
       () => {
-        const { position } = this.#follower.standing
-        if (this.#heard !== null) this.#heard = Math.max(this.#heard, position)
+        this.#hearing.hears(this.#follower.standing.position)
         if (this.#follower.isBehind) this.#heartbeat.now()
       },
       (error) => this.#trouble.tell(error),
@@ -478,7 +431,7 @@ class RedisBus implements PurgeBus {
 
   /** Someone has published a message without a number. */
   async #onRaw(text: string): Promise<void> {
-    const heard = this.#heard ?? ALWAYS_NEW
+    const heard = this.#hearing.highest
     const parsed = parsePurge(text, this.#options.now())
     if (!parsed.ok) {
       this.#options.events.onError(text.slice(0, 1_000), parsed.reason)
@@ -491,7 +444,7 @@ class RedisBus implements PurgeBus {
       if (numbering === undefined) await this.#local.keep(parsed.message)
       else if (numbering === 'full') throw new Error('too many purges are scheduled already')
       else if ('number' in numbering) {
-        if (this.#heard !== null) this.#heard = Math.max(this.#heard, numbering.number)
+        this.#hearing.hears(numbering.number)
       } else this.#heartbeat.now()
     } catch (error) {
       this.#options.events.onError(text.slice(0, 1_000), `this purge is not in force: ${error}`)
