@@ -82,7 +82,7 @@ t.test('Redis killed, back with its data: nothing is missing', options, async (t
   await server.start()
   await connected(first, second)
   await waitFor(() => second.heard.tags.includes('meanwhile'))
-  t.equal(first.bus.status().pending, 0)
+  await waitFor(() => first.bus.status().pending === 0)
   t.equal((await first.bus.receipt(meanwhile.id))?.number, 21)
   for (const { heard } of [first, second]) t.same(heard.floors, [])
 })
@@ -112,7 +112,7 @@ t.test(
       return later.every((it) => it?.state === 'applied' && it.machines === 2)
     })
     await connected(first, second)
-    t.equal(first.bus.status().pending, 0)
+    await waitFor(() => first.bus.status().pending === 0)
     t.ok(first.heard.states.includes('cut-off'))
     t.equal(first.heard.states.at(-1), 'connected')
   },
@@ -249,6 +249,18 @@ t.test(
     t.ok(Number(await server.cli('xlen', '{test:purge}:log')) >= 32, 'the log is there again')
   },
 )
+
+t.test('what was scheduled outlives the loss of all data', options, async (t) => {
+  const server = await startRedis(t)
+  const { bus, heard } = await startBus(t, { redis: { url: server.url } })
+  const at = Date.now() + 2_500
+  const receipt = await bus.publish(tagPurge('soon', { at }))
+  await server.cli('flushall')
+  t.equal(await server.cli('exists', '{test:purge}:due'), '0')
+  await waitFor(() => heard.tags.includes('soon'))
+  t.ok(Date.now() >= at, 'not before its time')
+  t.ok(((await bus.receipt(receipt.id))?.number ?? 0) > 0)
+})
 
 t.test('numbers that were given twice: no purge of either history is lost', options, async (t) => {
   const server = await startRedis(t)

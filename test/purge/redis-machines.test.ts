@@ -5,9 +5,10 @@ import {
   waitFor,
 } from '../../packages/purge-bus/src/test-support/bus-under-test.ts'
 import { temporaryFolder } from '../support/larder-process.ts'
+import { startCluster } from '../support/redis-deployments.ts'
 import { startRedis, withoutRedis } from '../support/redis-server.ts'
 import { startMachine } from './machines.ts'
-import { startBus } from './redis-buses.ts'
+import { connected, startBus } from './redis-buses.ts'
 
 const options = { skip: withoutRedis, timeout: 120_000 }
 
@@ -131,4 +132,41 @@ t.test('a machine that was killed knows everything when it is back', options, as
   t.ok(tags.length <= 601, 'what it had heard last may not have been on its disk yet')
   t.equal(numbers.at(-1), 601)
   t.same(floors, [])
+})
+
+t.test('in a cluster too, whichever node it is published at', options, async (t) => {
+  const servers = await startCluster(t)
+  const redis = { cluster: servers.map(({ url }) => url) }
+  const first = await startBus(t, { redis, machine: 'm1' })
+  const second = await startBus(t, { redis, machine: 'm2' })
+  const tags = Array.from({ length: 60 }, (_, i) => `t-${i}`)
+  for (const [i, tag] of tags.entries()) {
+    await servers[i % 3].cli('publish', 'test:purge', `tag acme ${tag}`)
+  }
+  for (const { bus, heard } of [first, second]) {
+    await waitFor(() => heard.tags.length >= tags.length)
+    t.same([...heard.tags].sort(), [...tags].sort())
+    t.equal(bus.table.number, tags.length)
+  }
+})
+
+t.test('a cluster whose node of the log dies: cut off, and nothing lost', options, async (t) => {
+  const servers = await startCluster(t)
+  const redis = { cluster: servers.map(({ url }) => url) }
+  const first = await startBus(t, { redis, machine: 'm1' })
+  const second = await startBus(t, { redis, machine: 'm2' })
+  for (let i = 0; i < 5; i++) await first.bus.publish(tagPurge(`t-${i}`))
+  await waitFor(() => second.heard.tags.length === 5)
+  const slot = Number(await servers[0].cli('cluster', 'keyslot', '{test:purge}:log'))
+  const [node] = servers.filter((_, i) => slot >= i * 5461 && slot < (i + 1) * 5461 + 1)
+  await node.kill()
+  const kept = await first.bus.publish(tagPurge('meanwhile'))
+  t.equal(kept.state, 'pending')
+  await waitFor(() => second.bus.state.kind === 'cut-off')
+  await node.start()
+  await connected(first, second)
+  await waitFor(() => second.heard.tags.includes('meanwhile'))
+  const { number } = await second.bus.publish(tagPurge('after'))
+  t.ok((number ?? 0) >= 7, `number ${number}`)
+  for (const { heard } of [first, second]) t.same(heard.floors, [])
 })

@@ -1,3 +1,10 @@
+export {
+  createPurgeClient,
+  type PurgeClient,
+  type PurgeClientCall,
+  type PurgeClientOptions,
+} from './client.ts'
+export { PurgeRefusedError } from './client-transport.ts'
 export { type EmbeddedBusOptions, embeddedBus } from './embedded/embedded-bus.ts'
 export { type ParsedPurge, parsePurge } from './parse-purge.ts'
 export type {

@@ -29,6 +29,8 @@ export interface BusStatus {
   readonly deadLetters: number
   readonly scheduled: number
   readonly machines: number
+  /** False while a message that someone publishes in Redis without a number would be missed here. */
+  readonly isListening: boolean
 }
 
 export interface DeadLetter {

@@ -152,6 +152,7 @@ class EmbeddedBus implements PurgeBus {
       deadLetters: 0,
       scheduled: this.#due.size,
       machines: 1,
+      isListening: true,
     }
   }
 

@@ -16,6 +16,8 @@ export interface LocalPurgesOptions {
   readonly applyHere: (messages: readonly PurgeMessage[]) => number | undefined
   /** They have numbers now; resolves to false when Redis may have lost them before they were applied here. */
   readonly onNumbers: (epoch: string, purges: readonly NumberedPurge[]) => Promise<boolean>
+  /** Redis keeps it until its time. */
+  readonly onDue: (id: string, message: PurgeMessage) => void
   readonly onError: (reason: string) => void
   /** Epoch ms. */
   readonly now: () => number
@@ -144,7 +146,7 @@ export class LocalPurges {
   }
 
   async #forward(): Promise<void> {
-    const { outbox, log, standing, onNumbers, onError } = this.#options
+    const { outbox, log, standing, onNumbers, onDue, onError } = this.#options
     while (outbox.pendingCount > 0) {
       const letters = outbox.first(FORWARD_AT_ONCE)
       // By its id, so that an attempt whose answer was lost does not count twice.
@@ -159,8 +161,9 @@ export class LocalPurges {
       if (!(await onNumbers(asked.epoch, numberedOf(list, numbers)))) return
       const handedOn: string[] = []
       const refused: string[] = []
-      for (const [index, { id }] of letters.entries()) {
+      for (const [index, { id, message }] of letters.entries()) {
         const numbering = numbers[index]
+        if (numbering !== 'full' && 'due' in numbering) onDue(numbering.due, message)
         if (numbering === 'full') refused.push(id)
         else {
           handedOn.push(id)

@@ -1,3 +1,4 @@
+import { type DuePurge, DuePurges } from '../due-purges.ts'
 import type { OpenedHistory, PurgeHistory } from '../journal/purge-history.ts'
 import type { PurgeBusEvents } from '../purge-bus.ts'
 import type { NumberedPurge, PurgeMessage } from '../purge-message.ts'
@@ -32,12 +33,19 @@ export class LogFollower {
   readonly #events: PurgeBusEvents
   readonly #recent = new RecentPurges()
   readonly #onJournalError: (error: unknown) => void
+  #damage: string | undefined
+  /** A number that stored responses may carry although the position is lower: after damage. */
+  #highest = 0
+  /** The journal lacks something: what comes after it is no proof that everything before it is there. */
+  #isTorn = false
   #epoch: string
   #epochs: string
   #position: number
   /** The highest number that is known to exist in this epoch. */
   #target = 0
   #reading: Promise<'whole' | 'short'> | null = null
+  /** What was scheduled through this machine. */
+  readonly #due = new DuePurges()
   /** Who waits for a number to be applied. */
   readonly #awaited = new Map<number, ((isApplied: boolean) => void)[]>()
 
@@ -52,14 +60,20 @@ export class LogFollower {
     this.table = opened.table
     this.#events = events
     this.#onJournalError = onJournalError
-    const { epoch, history, position } = readFollowerExtra(opened.extra)
+    const { epoch, history, position, due } = readFollowerExtra(opened.extra)
+    for (const each of due) this.#due.add(each)
     this.#epoch = epoch
     this.#epochs = history
     this.#position = position
-    // Damage costs what comes after it: the log has that, or else there will be a floor.
     for (const value of opened.values) this.#replay(readFollowerValue(value))
+    if (opened.damage !== undefined) this.#recover(opened.damage, opened.afterDamage)
     this.#target = this.#position
     if (this.#recent.last !== this.#position) this.#recent.startAfter(this.#position)
+  }
+
+  /** What is wrong with what was on disk; undefined = nothing. */
+  get damage(): string | undefined {
+    return this.#damage
   }
 
   get standing(): Standing {
@@ -144,7 +158,25 @@ export class LogFollower {
   }
 
   get extra(): FollowerExtra {
-    return { epoch: this.#epoch, history: this.#epochs, position: this.#position }
+    const due = this.#due.all
+    return { epoch: this.#epoch, history: this.#epochs, position: this.#position, due }
+  }
+
+  /** Scheduled purges that Redis may have forgotten, if it has forgotten anything. */
+  get due(): readonly DuePurge[] {
+    return this.#due.all
+  }
+
+  /** Redis has scheduled it. */
+  remember(due: DuePurge): void {
+    if (this.#due.get(due.id) !== undefined) return
+    this.#due.add(due)
+    this.#write({ kind: 'due', due })
+  }
+
+  /** What was due before this instant (epoch ms) has its number. */
+  forgetDue(before: number): void {
+    for (const { id } of this.#due.dueAt(before)) this.#due.remove(id)
   }
 
   async snapshot(): Promise<void> {
@@ -169,6 +201,11 @@ export class LogFollower {
         this.#raiseFloor(seq, 'Redis has lost purges that this machine had, and numbered others')
       }
     }
+    if (beat.seq < this.#highest) {
+      // Redis has lost purges too. With the next heartbeat it learns which numbers are taken.
+      this.#raiseFloor(Math.ceil(this.#highest), 'this machine and Redis have both lost purges')
+    }
+    this.#highest = 0
     this.#epoch = beat.epoch
     this.#target = this.#position
     for (const number of [...this.#awaited.keys()]) this.#answer(number, number <= this.#position)
@@ -203,24 +240,26 @@ export class LogFollower {
 
   #apply(entries: readonly LogEntry[]): void {
     let purges: NumberedPurge[] = []
+    let start = this.#position
     for (const { number, previous, message } of entries) {
       if (number <= this.#position) continue
       if (previous > this.#position) {
-        this.#tell(purges)
+        this.#tell(start, purges)
         purges = []
+        start = previous
         this.#raiseFloor(previous, `the log of purges lacks ${this.#position + 1} to ${previous}`)
       }
       purges.push({ number, message })
       this.#recent.add(number, JSON.stringify(message))
       this.#position = number
     }
-    this.#tell(purges)
+    this.#tell(start, purges)
   }
 
-  #tell(purges: readonly NumberedPurge[]): void {
+  #tell(previous: number, purges: readonly NumberedPurge[]): void {
     if (purges.length === 0) return
     this.table.apply(purges)
-    this.#write({ kind: 'purges', purges })
+    this.#write({ kind: 'purges', previous, purges })
     this.#events.onPurges(purges)
     if (this.#awaited.size > 0) for (const { number } of purges) this.#answer(number, true)
   }
@@ -247,8 +286,19 @@ export class LogFollower {
     if (this.#history.isDue(this.table)) this.snapshot().catch(this.#onJournalError)
   }
 
+  /** The log is read from its beginning, as by a new machine; what it no longer has becomes a floor. */
+  #recover(damage: string, afterDamage: readonly unknown[]): void {
+    this.#highest = Math.max(this.table.number, highestNumber(afterDamage.map(readFollowerValue)))
+    this.#epoch = ''
+    this.#position = 0
+    this.#damage = `${damage}: the log of purges is read again from its beginning`
+  }
+
   #replay(value: FollowerValue): void {
     switch (value.kind) {
+      case 'due':
+        this.#due.add(value.due)
+        return
       case 'epoch':
         this.#epoch = value.epoch
         this.#epochs = value.history
@@ -257,15 +307,28 @@ export class LogFollower {
         this.#position = Math.max(this.#position, value.number)
         this.#recent.startAfter(value.number)
         this.table.raiseFloor(value.number)
+        this.#isTorn = false
         return
       case 'purges':
         this.table.apply(value.purges)
+        if (value.previous > this.#position) this.#isTorn = true
+        if (this.#isTorn) return
         for (const { number, message } of value.purges) {
           this.#recent.add(number, JSON.stringify(message))
           this.#position = Math.max(this.#position, number)
         }
     }
   }
+}
+
+function highestNumber(values: readonly FollowerValue[]): number {
+  let highest = 0
+  for (const value of values) {
+    if (value.kind === 'floor') highest = Math.max(highest, value.number)
+    else if (value.kind === 'purges')
+      for (const { number } of value.purges) highest = Math.max(highest, number)
+  }
+  return highest
 }
 
 interface NumberedMessage {

@@ -233,22 +233,36 @@ function readMachines(fields: readonly string[], now: number): MachineRecord[] {
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const space = fields[i + 1].indexOf(' ')
     const at = Number(fields[i + 1].slice(0, space))
-    const workers = readWorkers(fields[i + 1].slice(space + 1))
+    const workers = numbersOf(readJson(fields[i + 1].slice(space + 1)))
     machines.push({ name: fields[i], silentMs: Math.max(0, now - at), workers })
   }
   return machines
 }
 
-export function readWorkers(text: string): Record<string, number> {
+/** How far the workers of a machine are, as it has said on the channel; null when it is something else. */
+export function readAcknowledgement(
+  text: string,
+): { readonly machine: string; readonly workers: Readonly<Record<string, number>> } | null {
+  const said = readJson(text)
+  if (said === null || !('machine' in said) || typeof said.machine !== 'string') return null
+  return { machine: said.machine, workers: 'workers' in said ? numbersOf(said.workers) : {} }
+}
+
+function readJson(text: string): object | null {
   try {
-    const workers: unknown = JSON.parse(text)
-    const pairs = Object.entries(workers ?? {}).filter(([, number]) => Number.isFinite(number))
-    // What is left has numbers as values.
-    return Object.fromEntries(pairs) as Record<string, number>
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' ? value : null
   } catch {
-    // Someone else's record: a machine without workers.
-    return {}
+    // Someone else's: as good as nothing.
+    return null
   }
+}
+
+function numbersOf(value: unknown): Record<string, number> {
+  if (typeof value !== 'object' || value === null) return {}
+  const pairs = Object.entries(value).filter(([, number]) => Number.isFinite(number))
+  // What is left has numbers as values.
+  return Object.fromEntries(pairs) as Record<string, number>
 }
 
 const TYPES: readonly unknown[] = ['url', 'prefix', 'tag', 'tenant', 'all']

@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto'
 import { join } from 'node:path'
-import { Cluster } from 'ioredis'
 import { PurgeHistory } from '../journal/purge-history.ts'
 import { parsePurge } from '../parse-purge.ts'
 import {
@@ -9,7 +8,6 @@ import {
   type DeadLetter,
   type PublishOptions,
   type PurgeBus,
-  type PurgeBusEvents,
   PurgeOverloadError,
 } from '../purge-bus.ts'
 import { numberOfId } from '../purge-id.ts'
@@ -18,27 +16,29 @@ import type { PurgeTable } from '../purge-table.ts'
 import type { Receipt } from '../receipt.ts'
 import { ReceiptBook } from '../receipt-book.ts'
 import { scheduledReceipt } from '../scheduled-receipt.ts'
-import { clusterSlot } from './cluster-slot.ts'
+import { clusterNode } from './cluster-node.ts'
+import { Hearing } from './hearing.ts'
 import { Heartbeat } from './heartbeat.ts'
+import { meetMachines } from './known-machines.ts'
 import { LocalPurges } from './local-purges.ts'
 import { LogFollower } from './log-follower.ts'
 import { Names } from './names.ts'
 import { Outbox } from './outbox.ts'
-import { type Beat, type Numbering, PurgeLog, readWorkers } from './purge-log.ts'
+import { type Beat, type Numbering, PurgeLog, readAcknowledgement } from './purge-log.ts'
 import { DEFAULTS, type FullOptions, type RedisBusOptions } from './redis-bus-options.ts'
 import { connectForCommands, connectForMessages, type RedisClient } from './redis-place.ts'
 import { Sender } from './sender.ts'
 import { Subscription } from './subscription.ts'
+import { Trouble } from './trouble.ts'
 
 /** Acknowledgements of so many ms are told in one message. */
 const ACKNOWLEDGE_EVERY_MS = 5
 /** After the answer a purge was numbered, its message should have come within this time. */
 const HEAR_WITHIN_MS = 25
+/** A scheduled purge is remembered for so long after its time. */
+const DUE_REMEMBERED_MS = 10_000
+const SCHEDULE_AT_ONCE = 256
 const FORGET_MACHINES_AFTER_MS = 3_600_000
-/** The same trouble is told once in so many ms. */
-const TELL_AGAIN_AFTER_MS = 10_000
-/** Higher than any number: what came while we may not have heard everything is never taken for a repetition. */
-const ALWAYS_NEW = 2 ** 53 - 1
 
 export async function redisBus(given: RedisBusOptions): Promise<PurgeBus> {
   const options: FullOptions = { ...DEFAULTS, ...given }
@@ -50,26 +50,10 @@ export async function redisBus(given: RedisBusOptions): Promise<PurgeBus> {
   const client = connectForCommands(options.redis, (error) => trouble.tell(error))
   const log = new PurgeLog(client, new Names(options.prefix), options)
   const follower = new LogFollower(log, opened, options.events, (error) => trouble.tell(error))
+  // So that the damage is found once.
+  if (opened.damage !== undefined)
+    await opened.history.rotate(follower.table, follower.extra, false)
   return new RedisBus(options, client, log, follower, outbox, trouble)
-}
-
-/** Tells trouble without repeating itself. */
-class Trouble {
-  readonly #events: PurgeBusEvents
-  readonly #toldAt = new Map<string, number>()
-
-  constructor(events: PurgeBusEvents) {
-    this.#events = events
-  }
-
-  tell(error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error)
-    const now = performance.now()
-    if ((this.#toldAt.get(reason) ?? Number.NEGATIVE_INFINITY) > now - TELL_AGAIN_AFTER_MS) return
-    if (this.#toldAt.size >= 100) this.#toldAt.clear()
-    this.#toldAt.set(reason, now)
-    this.#events.onError('', reason)
-  }
 }
 
 /** The sequence is Redis's; this machine follows it, and keeps what Redis cannot take. */
@@ -86,18 +70,13 @@ class RedisBus implements PurgeBus {
   readonly #local: LocalPurges
   readonly #heartbeat: Heartbeat
   readonly #subscription: Subscription
-  /** The highest number that has been heard of without doubt; null when something may have been missed. */
-  #heard: number | null = null
-  /** Counts subscriptions; 0 = there is none now. */
-  #subscribed = 0
-  #subscriptions = 0
-  /** The subscription that there was when Redis was asked last, and what it answered before. */
-  #subscribedWhenAsked = 0
-  #formerSeq = 0
+  readonly #hearing = new Hearing()
   #scheduled = 0
+  /** Redis may have forgotten what was scheduled. */
+  #owesSchedule = false
   #epoch: string
   #acknowledging: NodeJS.Timeout | undefined
-  #hearing: NodeJS.Timeout | undefined
+  #reading: NodeJS.Timeout | undefined
   #stopped = false
   #started: (() => void)[] = []
 
@@ -134,6 +113,7 @@ class RedisBus implements PurgeBus {
         const last = Math.max(0, ...purges.map(({ number }) => number))
         return this.#whenApplied(epoch, last)
       },
+      onDue: (id, message) => follower.remember({ id, at: message.at ?? 0, message }),
       onError: (reason) => options.events.onError('', reason),
       now: options.now,
     })
@@ -160,12 +140,15 @@ class RedisBus implements PurgeBus {
       deadLetters: this.#outbox.dead.length,
       scheduled: this.#scheduled,
       machines: this.#book.machines,
+      isListening: this.#hearing.isListening,
     }
   }
 
   async start(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#started.push(resolve)
+    const { damage } = this.#follower
+    if (damage !== undefined) this.#options.events.onError('', damage)
     this.#local.begin()
     const timer = setTimeout(resolve, this.#options.cutOffAfterMs + this.#options.settleMs)
     this.#subscription.start()
@@ -203,6 +186,8 @@ class RedisBus implements PurgeBus {
 
   addWorker(worker: string, number: number): void {
     this.#book.addWorker(this.#options.machine, worker, number)
+    // So that the other machines wait for it from now on.
+    this.acknowledge(worker, number)
     this.#heartbeat.now()
   }
 
@@ -236,7 +221,7 @@ class RedisBus implements PurgeBus {
   async stop(): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
-    for (const timer of [this.#acknowledging, this.#hearing]) clearTimeout(timer)
+    for (const timer of [this.#acknowledging, this.#reading]) clearTimeout(timer)
     this.#heartbeat.stop()
     this.#subscription.stop()
     await this.#heartbeat.ended()
@@ -254,7 +239,11 @@ class RedisBus implements PurgeBus {
     if (this.state.kind !== 'connected' || !this.#log.connected) return undefined
     try {
       const sent = await this.#sender.send(message, once)
-      if (sent === 'full' || 'due' in sent) return sent
+      if (sent === 'full') return sent
+      if ('due' in sent) {
+        this.#follower.remember({ id: sent.due, at: message.at ?? 0, message })
+        return sent
+      }
       return (await this.#whenApplied(sent.epoch, sent.number)) ? sent : undefined
     } catch (error) {
       if (error instanceof PurgeOverloadError) throw error
@@ -299,7 +288,7 @@ class RedisBus implements PurgeBus {
       everyMs: beatEveryMs,
       cutOffAfterMs,
       ask: () => {
-        this.#subscribedWhenAsked = this.#subscribed
+        this.#hearing.asks()
         return this.#log.beat(this.#follower.standing, machine, this.#book.workersOf(machine))
       },
       onBeat: (beat) => this.#onBeat(beat),
@@ -323,13 +312,18 @@ class RedisBus implements PurgeBus {
       // Messages may come from another server from now on, or from two.
       if (this.#epoch !== '') this.#subscription.restart()
       this.#epoch = epoch
+      this.#owesSchedule = true
     }
-    this.#hearOf(beat)
+    this.#hearing.answers(beat.seq)
+    this.#endStart()
     this.#meetMachines(beat)
     this.#scheduled = beat.scheduled
     const isWhole = epoch === beat.epoch && position >= beat.seq && beat.settlesInMs === 0
-    if (isWhole) await this.#local.forward()
-    else if (this.#follower.isBehind) this.#heartbeat.now()
+    if (isWhole) {
+      await this.#scheduleAgain()
+      // That takes as long as it takes; this machine itself misses nothing meanwhile.
+      this.#local.forward().catch((error) => this.#trouble.tell(error))
+    } else if (this.#follower.isBehind) this.#heartbeat.now()
     this.#local.applyDue()
     this.#expirePending()
     const next = Math.min(
@@ -340,37 +334,32 @@ class RedisBus implements PurgeBus {
     return isWhole
   }
 
-  /**
-   * What was numbered when the subscription was there already has been heard of, or will never be. A raw message that
-   * comes later may still have been published before this answer, but hardly before the one before it.
-   */
-  #hearOf({ seq }: Beat): void {
-    const isSure = this.#subscribed !== 0 && this.#subscribed === this.#subscribedWhenAsked
-    if (isSure) this.#heard = this.#heard === null ? seq : Math.max(this.#heard, this.#formerSeq)
-    this.#formerSeq = seq
-    this.#endStart()
+  /** What is scheduled already, or has had its time, stays as it is. */
+  async #scheduleAgain(): Promise<void> {
+    const { now } = this.#options
+    if (!this.#owesSchedule) this.#follower.forgetDue(now() - DUE_REMEMBERED_MS)
+    const { due, standing } = this.#follower
+    for (let at = 0; this.#owesSchedule && at < due.length; at += SCHEDULE_AT_ONCE) {
+      const list = due.slice(at, at + SCHEDULE_AT_ONCE)
+      const again = list.map(({ message }) => ({ message, text: JSON.stringify(message) }))
+      if (typeof (await this.#log.publish(standing, again)) === 'string') return
+    }
+    this.#owesSchedule = false
   }
 
   /** It has started when it misses nothing, messages without a number included. */
   #endStart(): void {
-    if (this.state.kind !== 'connected' || this.#heard === null) return
+    if (this.state.kind !== 'connected' || !this.#hearing.isSure) return
     for (const resolve of this.#started.splice(0)) resolve()
   }
 
-  #meetMachines(beat: Beat): void {
+  #meetMachines({ machines }: Beat): void {
     const { machine, cutOffAfterMs } = this.#options
-    const names = new Set<string>([machine])
-    for (const { name, silentMs, workers } of beat.machines) {
-      if (name === machine) continue
-      if (silentMs > FORGET_MACHINES_AFTER_MS) {
-        this.#log.forgetMachine(name).catch(() => {})
-        continue
-      }
-      names.add(name)
-      this.#book.setMachine(name, silentMs <= cutOffAfterMs, workers)
-    }
-    for (const name of this.#book.machineNames()) {
-      if (!names.has(name)) this.#book.removeMachine(name)
+    meetMachines(this.#book, machines, cutOffAfterMs, machine)
+    for (const { name, silentMs } of machines) {
+      if (silentMs <= FORGET_MACHINES_AFTER_MS) continue
+      // Should it fail, the next heartbeat finds it again.
+      this.#log.forgetMachine(name).catch(() => {})
     }
   }
 
@@ -385,32 +374,20 @@ class RedisBus implements PurgeBus {
     const { channel, numbered, acks } = this.#names
     return new Subscription({
       channels: [channel, numbered, acks],
-      connect: () => connectForMessages(this.#options.redis, this.#publishingNode()),
+      connect: () =>
+        connectForMessages(this.#options.redis, clusterNode(this.#client, this.#names)),
       onMessage: (from, text) => {
         if (from === numbered) this.#onNumbered(text)
         else if (from === acks) this.#onAcknowledgement(text)
         else void this.#onRaw(text)
       },
       onSubscribed: () => {
-        this.#subscribed = ++this.#subscriptions
+        this.#hearing.subscribed()
         this.#heartbeat.now()
       },
-      onLost: () => {
-        this.#subscribed = 0
-        this.#heard = null
-      },
+      onLost: () => this.#hearing.lost(),
       onError: (error) => this.#trouble.tell(error),
     })
-  }
-
-  /** In a cluster: the node that has the log, 'host:port'; undefined elsewhere. */
-  #publishingNode(): string | undefined {
-    const client = this.#client
-    if (!(client instanceof Cluster)) return undefined
-    const node = client.slots[clusterSlot(this.#names.tag)]?.[0]
-    if (node !== undefined) return node
-    const [some] = client.nodes('master')
-    return some === undefined ? undefined : `${some.options.host}:${some.options.port}`
   }
 
   #onNumbered(text: string): void {
@@ -419,15 +396,15 @@ class RedisBus implements PurgeBus {
       this.#heartbeat.now()
       return
     }
-    if (this.#heard !== null) this.#heard = Math.max(this.#heard, heard.last)
+    this.#hearing.hears(heard.last)
     if (!heard.isWhole) this.#catchUp()
   }
 
   /** A number was given: what lies before it should be heard of at once, or else be read. */
   #whenApplied(epoch: string, number: number): Promise<boolean> {
     if (this.#follower.isBehind) {
-      this.#hearing ??= setTimeout(() => {
-        this.#hearing = undefined
+      this.#reading ??= setTimeout(() => {
+        this.#reading = undefined
         if (this.#follower.isBehind) this.#catchUp()
       }, HEAR_WITHIN_MS)
     }
@@ -437,8 +414,7 @@ class RedisBus implements PurgeBus {
   #catchUp(): void {
     this.#follower.catchUp().then(
       () => {
-        const { position } = this.#follower.standing
-        if (this.#heard !== null) this.#heard = Math.max(this.#heard, position)
+        this.#hearing.hears(this.#follower.standing.position)
         if (this.#follower.isBehind) this.#heartbeat.now()
       },
       (error) => this.#trouble.tell(error),
@@ -446,26 +422,16 @@ class RedisBus implements PurgeBus {
   }
 
   #onAcknowledgement(text: string): void {
-    let machine: unknown
-    let workers: unknown
-    try {
-      const said: unknown = JSON.parse(text)
-      if (typeof said !== 'object' || said === null) return
-      if ('machine' in said) machine = said.machine
-      if ('workers' in said) workers = said.workers
-    } catch {
-      // Not ours; heartbeats tell the same.
-      return
-    }
-    if (typeof machine !== 'string' || machine === this.#options.machine) return
-    for (const [worker, number] of Object.entries(readWorkers(JSON.stringify(workers)))) {
-      this.#book.setWorker(machine, worker, number)
+    const said = readAcknowledgement(text)
+    if (said === null || said.machine === this.#options.machine) return
+    for (const [worker, number] of Object.entries(said.workers)) {
+      this.#book.setWorker(said.machine, worker, number)
     }
   }
 
   /** Someone has published a message without a number. */
   async #onRaw(text: string): Promise<void> {
-    const heard = this.#heard ?? ALWAYS_NEW
+    const heard = this.#hearing.highest
     const parsed = parsePurge(text, this.#options.now())
     if (!parsed.ok) {
       this.#options.events.onError(text.slice(0, 1_000), parsed.reason)
@@ -478,7 +444,7 @@ class RedisBus implements PurgeBus {
       if (numbering === undefined) await this.#local.keep(parsed.message)
       else if (numbering === 'full') throw new Error('too many purges are scheduled already')
       else if ('number' in numbering) {
-        if (this.#heard !== null) this.#heard = Math.max(this.#heard, numbering.number)
+        this.#hearing.hears(numbering.number)
       } else this.#heartbeat.now()
     } catch (error) {
       this.#options.events.onError(text.slice(0, 1_000), `this purge is not in force: ${error}`)
