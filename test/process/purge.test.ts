@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { Receipt } from '@larder/purge-bus'
+import { createPurgeClient, type Receipt } from '@larder/purge-bus'
 import t from 'tap'
 import {
   get,
@@ -109,6 +109,7 @@ t.test('what is not understood changes nothing, and says what is expected', asyn
     [{ type: 'url', urls: ['/a'] }, /absolute URLs like/],
     [{ type: 'url', urls: [`http://127.0.0.1/a`], sofft: true }, /no member "sofft"/],
     [{ type: 'tenant', tenant: 'acme', at: 'soon' }, /'at' is a time like/],
+    [{ type: 'tenant', tenant: 'acme', wait: '5' }, /'wait' is a time like 5s/],
   ]
   for (const [body, reason] of rows) {
     const { status, body: problem } = await post(larder, body)
@@ -228,12 +229,24 @@ t.test(
   },
 )
 
+t.test('the client library over the admin API', async (t) => {
+  const origin = await startVersionedOrigin(t)
+  const larder = await startLarder(t, { tenants: tenants(origin) })
+  await versionsSeen(larder, '/a')
+  origin.version++
+  const client = createPurgeClient({ url: larder.adminUrl })
+  t.teardown(() => client.close())
+  const receipt = await client.purge('tag acme all', { waitMs: 5_000 })
+  t.match(receipt, { state: 'applied', workers: 2, missing: [] })
+  t.same(await versionsSeen(larder, '/a'), [2])
+})
+
 t.test('a worker that hangs is named as missing', async (t) => {
   const origin = await startVersionedOrigin(t)
   const larder = await startLarder(t, { tenants: tenants(origin) })
   const [{ pid }] = await larder.workers()
   process.kill(pid ?? 0, 'SIGSTOP')
-  const { status, body } = await post(larder, { type: 'tenant', tenant: 'acme', waitMs: 500 })
+  const { status, body } = await post(larder, { type: 'tenant', tenant: 'acme', wait: '500ms' })
   t.equal(status, 202)
   t.match(body, {
     state: 'waiting',
@@ -313,12 +326,12 @@ t.test('machines of one Redis', { skip: withoutRedis }, async (t) => {
     const { status, body } = await post(machines[0], {
       type: 'url',
       urls: [`http://127.0.0.1:${machines[0].httpPort}/a`],
-      waitMs: 200,
+      wait: '200ms',
     })
     t.equal(status, 202)
     t.equal(body.state, 'pending')
     t.same(await versionsSeen(machines[0], '/a'), [origin.version])
-    const tenant = await post(machines[0], { type: 'tenant', tenant: 'acme', waitMs: 200 })
+    const tenant = await post(machines[0], { type: 'tenant', tenant: 'acme', wait: '200ms' })
     t.equal(tenant.body.state, 'pending')
     t.match(JSON.parse((await get(`${machines[0].adminUrl}/api/v1/stats`)).body), {
       purges: { pending: 2 },

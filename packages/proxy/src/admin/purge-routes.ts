@@ -1,6 +1,7 @@
 import { type DeadLetter, type PurgeMessage, parsePurge } from '@larder/purge-bus'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { parseDurationMs } from '../config/units.ts'
 import { DEFAULT_WAIT_MS } from '../supervisor/purge-service.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { sendProblem } from './problem-details.ts'
@@ -20,20 +21,33 @@ export function registerPurgeRoutes(app: FastifyInstance, supervisor: Supervisor
         // What it may hold beside this, and how it fits together, `parsePurge` says with a cure.
         body: Type.Object({
           type: Type.String({ description: 'url, prefix, tag, tenant or all' }),
-          wait: Type.Optional(Type.Boolean({ default: true })),
-          waitMs: Type.Optional(
-            Type.Integer({ minimum: 0, maximum: MAX_WAIT_MS, default: DEFAULT_WAIT_MS }),
-          ),
         }),
+        querystring: Type.Object(
+          {
+            wait: Type.Optional(
+              Type.String({
+                description: 'How long to wait for the workers, like 5s (the default); or false.',
+              }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
       },
     },
-    async (request: FastifyRequest<{ Body: Record<string, unknown> }>, reply) => {
-      const { wait = true, waitMs = DEFAULT_WAIT_MS, ...members } = request.body
+    async (
+      request: FastifyRequest<{ Body: Record<string, unknown>; Querystring: { wait?: string } }>,
+      reply,
+    ) => {
+      const { wait = request.query.wait, ...members } = request.body
+      const waitMs = waitMsOf(wait)
+      if (waitMs === undefined) {
+        return sendProblem(reply, 400, `'wait' is a time like 5s, at most 60s, or false.`)
+      }
       const parsed = parsePurge(withDefaults(members, request))
       if (!parsed.ok) return sendProblem(reply, 400, `The purge is refused: ${parsed.reason}.`)
       const message = allowed(parsed.message, request, supervisor)
       if (typeof message === 'string') return sendProblem(reply, 403, message)
-      const answer = await purges.publish(message, wait === false ? 0 : Number(waitMs))
+      const answer = await purges.publish(message, waitMs)
       return send(reply, answer.status, answer.body)
     },
   )
@@ -76,6 +90,14 @@ export function registerPurgeRoutes(app: FastifyInstance, supervisor: Supervisor
       return sendProblem(reply, 404, 'Nothing is known of this purge (any more).')
     },
   )
+}
+
+/** Undefined when it is neither a time nor a truth. */
+function waitMsOf(wait: unknown): number | undefined {
+  if (wait === undefined || wait === true || wait === 'true') return DEFAULT_WAIT_MS
+  if (wait === false || wait === 'false') return 0
+  const ms = typeof wait === 'string' ? parseDurationMs(wait) : undefined
+  return ms === undefined || ms > MAX_WAIT_MS ? undefined : ms
 }
 
 /** What the request says beside its body: a reference by its usual header, a tenant by its token. */
