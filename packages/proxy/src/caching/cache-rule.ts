@@ -14,6 +14,8 @@ export interface CacheRule {
   readonly honourOriginDirectives: boolean
   /** Responses with Set-Cookie and explicit freshness may be stored, without that field. */
   readonly storeSetCookie: boolean
+  /** Bytes of the slices in which ranges are fetched and stored; 'automatic' = for what is large alone. */
+  readonly slice: number | 'automatic' | 'off'
 }
 
 export const DEFAULT_RULE: CacheRule = Object.freeze({
@@ -27,4 +29,5 @@ export const DEFAULT_RULE: CacheRule = Object.freeze({
   honourRequestDirectives: true,
   honourOriginDirectives: true,
   storeSetCookie: false,
+  slice: 'automatic',
 })

@@ -94,6 +94,7 @@ function compileRule({ path, cache }: RuleConfig): Rule {
       honourRequestDirectives: cache.requestDirectives === 'honour',
       honourOriginDirectives: cache.originDirectives === 'honour',
       storeSetCookie: cache.storeSetCookie,
+      slice: cache.slice ?? 'automatic',
     },
     query: cache.query,
     keyHeaders: cache.keyHeaders.map((name) => name.toLowerCase()),
