@@ -5,14 +5,18 @@ import { type ByteRange, parseContentRange, type RangeSpec } from '../http/range
 
 /** Slices of a representation: pieces of one size, but for the last, that are fetched and stored by themselves. */
 
-/** How ranges of one key are sliced. */
-export interface Slicing {
-  /** Bytes of each slice but the last. */
+/** The slices of one stored representation. */
+export interface SliceSet {
+  /** Bytes of each but the last. */
   readonly bytes: number
+  /** Part of their keys, and never used again: without the head that names it no slice is found. */
+  readonly generation: string
+}
+
+/** How what comes of one fetch is sliced. */
+export interface Slicing extends SliceSet {
   /** Only what has more bytes than this is sliced; 0 = everything, and the first request asks for a slice at once. */
   readonly minCompleteBytes: number
-  /** For the slices that come of it: see `SliceSet`. */
-  readonly generation: string
 }
 
 /** Without a word in the configuration. */
@@ -32,6 +36,11 @@ export interface Representation {
 export interface Slice {
   readonly representation: Representation
   readonly range: ByteRange
+}
+
+/** One slice that is wanted of a representation whose head is stored. */
+export interface SliceRequest extends Slice {
+  readonly slices: SliceSet
 }
 
 /** Of a response of `completeLength` bytes; null when it has no strong validator (RFC 9111 §3.4). `dateAt` in epoch ms. */

@@ -1,3 +1,4 @@
+import type { SliceRequest } from '../caching/slices.ts'
 import type { Fields } from '../http/fields.ts'
 import type {
   ClientFacts,
@@ -12,14 +13,16 @@ import type {
 import { readPeerRequest } from './peer-request.ts'
 
 /** Where the requests of other workers come in: each becomes the exchange that its client had in mind. */
-export function peerDoor(handle: (exchange: Exchange) => void): FrontDoor {
+export function peerDoor(
+  handle: (exchange: Exchange, slice: SliceRequest | null) => void,
+): FrontDoor {
   return {
     lookUp: () => null,
     answered() {},
     handle(exchange) {
       const read = readPeerRequest(exchange.request)
       if (read === null) exchange.abort()
-      else handle(new PeerExchange(exchange, read.request, read.client))
+      else handle(new PeerExchange(exchange, read.request, read.client), read.slice)
     },
     refused() {},
   }

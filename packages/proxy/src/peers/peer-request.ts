@@ -1,3 +1,4 @@
+import type { SliceRequest } from '../caching/slices.ts'
 import { Fields } from '../http/fields.ts'
 import { endToEnd } from '../http/hop-by-hop.ts'
 import type { ClientFacts, RequestHead } from '../transport/exchange.ts'
@@ -15,15 +16,22 @@ interface PeerFacts {
   readonly authority: string
   readonly httpVersion: RequestHead['httpVersion']
   readonly client: ClientFacts
+  readonly slice?: SliceRequest
 }
 
 /** The client's fields without its own conditions and range, which the asking worker evaluates. */
-export function peerFields(request: RequestHead, client: ClientFacts, conditions: Fields): Fields {
+export function peerFields(
+  request: RequestHead,
+  client: ClientFacts,
+  conditions: Fields,
+  slice: SliceRequest | null,
+): Fields {
   const facts: PeerFacts = {
     scheme: request.scheme,
     authority: request.authority,
     httpVersion: request.httpVersion,
     client,
+    ...(slice === null ? {} : { slice }),
   }
   const own = endToEnd(request.fields).without((name) => NOT_PASSED_ON.has(name))
   const host = request.authority === '' ? 'larder' : request.authority
@@ -51,7 +59,7 @@ const NOT_PASSED_ON: ReadonlySet<string> = new Set([
 /** The request as the client made it; null when the peer did not say. */
 export function readPeerRequest(
   head: RequestHead,
-): { request: RequestHead; client: ClientFacts } | null {
+): { request: RequestHead; client: ClientFacts; slice: SliceRequest | null } | null {
   const text = head.fields.get(PEER_FIELD)
   if (text === undefined) return null
   let facts: PeerFacts
@@ -61,9 +69,9 @@ export function readPeerRequest(
   } catch {
     return null
   }
-  const { scheme, authority, httpVersion, client } = facts
+  const { scheme, authority, httpVersion, client, slice = null } = facts
   const fields = head.fields.without((name) => name === PEER_FIELD)
-  return { request: { ...head, scheme, authority, httpVersion, fields }, client }
+  return { request: { ...head, scheme, authority, httpVersion, fields }, client, slice }
 }
 
 /** What the owner says beside its answer, and the answer without it. */

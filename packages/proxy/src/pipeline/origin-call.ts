@@ -12,19 +12,19 @@ import type {
 } from '../origin/origin-fetch.ts'
 import { readPeerAnswer } from '../peers/peer-request.ts'
 import type { FillInsertion } from '../storage/fill-insertion.ts'
-import type { StoredMetadata } from '../storage/stored-response.ts'
+import { isSliced, type StoredMetadata, type StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
 import {
-  type AskedFor,
   clientSafe,
-  expectedBytes,
   forFollowers,
   interimFields,
   judgeResponse,
   type Verdict,
 } from './judge-response.ts'
+import { asWhole, slicedHead } from './judge-slices.ts'
 import type { Reusable } from './large-stored.ts'
 import type { FetchPlan } from './plan-fetch.ts'
+import { type AskedFor, expectedBytes } from './response-metadata.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -55,6 +55,22 @@ export interface CallHost {
   finished(call: OriginCall): void
   /** The response could not be stored: requests for the key need not wait for each other for a while. */
   uncacheable(call: OriginCall): void
+  /** A head is stored, in front of slices; returns it. */
+  storeHead(metadata: StoredMetadata): StoredResponse
+  /** From now on the call is the one for this slice: `key`. */
+  becomesSlice(call: OriginCall, key: string): void
+  /** The origin ignores Range: whoever wants one of this key reads along. */
+  becomesWhole(call: OriginCall): void
+  /** A slice has come: its head is known to be current. */
+  sliceCame(call: OriginCall, fields: Fields): void
+  /** What is stored in slices may not be kept any longer. */
+  sliceRefused(call: OriginCall): void
+  /** Ranges of this key are asked for as they come, for a while. */
+  unsliceable(call: OriginCall): void
+  /** It looks again, as if it had just come. */
+  again(tx: Transaction): void
+  /** The slice that it asked for is not to be had. */
+  mismatch(tx: Transaction): void
   countOrigin(tx: Transaction, outcome: string): void
   countOriginBytes(bytes: number): void
 }
@@ -72,12 +88,15 @@ const ABOUT_THE_CLIENT: ReadonlySet<unknown> = new Set([
   'purged',
 ])
 
+/** Refusals of what the owner has all the same: a large body, a multipart one put together for this client. */
+const KEPT_BY_OWNER: ReadonlySet<unknown> = new Set(['too-large', 'partial-without-validator'])
+
 /**
  * One request to the origin whose answer may be stored, and the exchanges that wait for it ("collapsed requests",
  * RFC 9111 §4). It belongs to no client: whoever leaves, it goes on for the others and for the store.
  */
 export class OriginCall implements OriginHandler {
-  readonly callKey: string
+  callKey: string
   asked: AskedFor
   /** The exchange whose request is sent. Its fields decide what variant the answer is. */
   readonly leader: Transaction
@@ -93,7 +112,9 @@ export class OriginCall implements OriginHandler {
   #stream: ResponseStream | null = null
   #insertion: FillInsertion | null = null
   #metadata: StoredMetadata | null = null
+  /** As the answer is treated: a 206 with all there is counts as 200. */
   #status = 0
+  #receivedStatus = 0
   #completeLength: number | undefined
   #reelected = false
   /** The owner can give its answer to everyone who asks. */
@@ -101,6 +122,8 @@ export class OriginCall implements OriginHandler {
   /** The owner tells of an origin that cannot be had: so it is for everyone who waits. */
   #ownersFailure = false
   #mayStore = true
+  /** What comes is one slice, for whoever has found its head. */
+  #isSlice = false
   #ended = false
 
   constructor(
@@ -117,6 +140,12 @@ export class OriginCall implements OriginHandler {
     this.leader = leader
     this.fallback = fallback
     this.plan = plan
+    this.#isSlice = Boolean(asked.slice)
+  }
+
+  /** Its call key while a 200 comes in answer to a range. */
+  get keyWhenWhole(): string {
+    return `${this.callKey.slice(0, this.callKey.lastIndexOf('\n'))}\nin place of ranges`
   }
 
   start(): void {
@@ -148,7 +177,7 @@ export class OriginCall implements OriginHandler {
   #explain(tx: Transaction, metadata: StoredMetadata | null, now: number): void {
     if (metadata === null) return
     tx.outcome.stored = true
-    if (this.owner === null) tx.outcome.forwardStatus = this.#status
+    if (this.owner === null) tx.outcome.forwardStatus = this.#receivedStatus
     tx.outcome.ttlSeconds = Math.ceil((metadata.freshUntilAt - now) / 1000)
   }
 
@@ -187,16 +216,19 @@ export class OriginCall implements OriginHandler {
       if (this.owner === null) tx.outcome.origin = originName
       tx.outcome.originHeadMs = performance.now() - tx.exchange.startedAt
     }
-    this.#status = status
+    const whole = this.asked.probe && status === 206 ? asWhole(received) : null
+    this.#receivedStatus = status
+    this.#status = whole === null ? status : 200
     if (ERROR_STATUSES.has(status) && this.#useStale('error-status')) {
       this.#abandonFetch()
       return
     }
     const verdict =
       this.owner === null
-        ? judgeResponse(this.asked, status, received, originName, now)
+        ? judgeResponse(this.asked, this.#status, whole ?? received, originName, now)
         : this.#judgePeer(status, received, originName, now)
     if (this.#asksForLess(verdict)) return this.#askAgain()
+    if (framing === 'until-close' && verdict.kind === 'sliced') return this.#unsliceable()
     if (verdict.kind === 'store' && framing === 'until-close') {
       // RFC 9112 §9.8: what may have been cut without a sign is passed on, and not kept.
       return this.#pass(verdict.clientFields, false, { reason: 'end-unverified' })
@@ -234,15 +266,71 @@ export class OriginCall implements OriginHandler {
       case 'invalid':
         this.#abandonFetch()
         return this.#failed(verdict.error)
+      case 'sliced':
+        return this.#sliced(verdict.head, verdict.slice, now)
+      case 'unsliceable':
+        return this.#unsliceable()
+      case 'mismatch':
+        return this.#mismatch()
       case 'store':
+        this.#learn(verdict.clientFields, now)
         return this.#store(verdict.metadata, verdict.clientFields, now)
       case 'pass':
+        this.#learn(verdict.clientFields, now)
+        if (
+          this.asked.slice &&
+          !ABOUT_THE_CLIENT.has(verdict.reason) &&
+          verdict.reason !== 'status'
+        ) {
+          this.#host.sliceRefused(this)
+        }
         return this.#pass(
           verdict.clientFields,
           this.#ownersFailure || (ERROR_STATUSES.has(this.#status) && verdict.reason === 'status'),
           verdict,
         )
     }
+  }
+
+  /** From what an origin says beside the answer to the client's own range, or to one slice. */
+  #learn(fields: Fields, now: number): void {
+    const { slicing, probe, slice } = this.asked
+    if (!this.#mayStore || this.owner !== null || this.#status !== 206) return
+    if (slice) return this.#host.sliceCame(this, fields)
+    if (!slicing || probe) return
+    const head = slicedHead(this.asked, slicing, fields, now)
+    if (head !== null) this.#host.storeHead(head)
+  }
+
+  /** Whoever waits gets what it wants in slices, of which this is the first. */
+  #sliced(headMetadata: StoredMetadata, slice: StoredMetadata, now: number): void {
+    const insertion = this.#mayStore ? this.#host.insert(this, slice, expectedBytes(slice)) : null
+    if (insertion === null) return this.#unsliceable()
+    const head = this.#host.storeHead(headMetadata)
+    this.#metadata = slice
+    this.#insertion = insertion
+    this.#isSlice = true
+    this.#stream = new ResponseStream(this.#requireFetch(), insertion)
+    this.#host.becomesSlice(this, slice.key)
+    for (const tx of this.#takeWaiting()) {
+      if (tx !== this.leader && !isOfVariant(tx, head.variant, head.fields)) {
+        this.#host.release(tx)
+        continue
+      }
+      this.#explain(tx, headMetadata, now)
+      this.#host.useStored(tx, head)
+    }
+  }
+
+  #unsliceable(): void {
+    this.#abandonFetch()
+    this.#host.unsliceable(this)
+    for (const tx of this.#takeWaiting()) this.#host.again(tx)
+  }
+
+  #mismatch(): void {
+    this.#abandonFetch()
+    for (const tx of this.#takeWaiting()) this.#host.mismatch(tx)
   }
 
   #freshened(metadata: StoredMetadata, keep: KeepDecision): void {
@@ -262,6 +350,14 @@ export class OriginCall implements OriginHandler {
   }
 
   #askAgain(): void {
+    const { validating } = this.asked
+    if (validating !== null && isSliced(validating)) {
+      // Without its range the request would be for all of something large.
+      this.#abandonFetch()
+      this.#host.forget(validating)
+      for (const tx of this.#takeWaiting()) this.#host.again(tx)
+      return
+    }
     this.#fetch?.abort()
     this.unconditional = true
     this.asked = { ...this.asked, validating: null, ranged: false }
@@ -286,6 +382,7 @@ export class OriginCall implements OriginHandler {
     this.#metadata = metadata
     this.#insertion = insertion
     this.#stream = new ResponseStream(this.#requireFetch(), insertion)
+    if (this.plan.range !== undefined && this.#receivedStatus === 200) this.#host.becomesWhole(this)
     if (this.plan.completesPart && this.#status === 206) return
     for (const tx of this.#takeWaiting()) {
       if (tx !== this.leader && !this.#isFor(tx)) {
@@ -307,7 +404,7 @@ export class OriginCall implements OriginHandler {
     { reason }: { readonly reason: Transaction['outcome']['detail'] },
   ): void {
     const shared = shareable && !clientFields.has('set-cookie')
-    const ownersOwn = this.#ownerStores && reason === 'too-large'
+    const ownersOwn = this.#ownerStores && KEPT_BY_OWNER.has(reason)
     const lasting = reason !== 'status' && !ABOUT_THE_CLIENT.has(reason)
     if (lasting && !ownersOwn && !this.#ownersFailure) {
       this.#host.uncacheable(this)
@@ -329,7 +426,7 @@ export class OriginCall implements OriginHandler {
         continue
       }
       tx.outcome.detail ??= reason
-      tx.outcome.forwardStatus = this.#status
+      tx.outcome.forwardStatus = this.#receivedStatus
       const own = tx === this.leader ? clientFields : forFollowers(clientFields, this.asked.rule)
       this.#answer(tx, own.clone())
     }
@@ -425,7 +522,7 @@ export class OriginCall implements OriginHandler {
         continue
       }
       tx.outcome.detail = 'stale-if-error'
-      tx.outcome.forwardStatus = this.#status
+      tx.outcome.forwardStatus = this.#receivedStatus
       this.#host.useStored(tx, stored)
     }
     if (this.#waiting.length > 0) return false
@@ -437,11 +534,14 @@ export class OriginCall implements OriginHandler {
   #mayReuse(tx: Transaction): boolean {
     const metadata = this.#metadata
     if (metadata === null) return false
+    // Whether it may be used was decided when its head was found.
+    if (this.#isSlice) return true
     return decideReuse(metadata, tx.directives, this.#host.now()).kind === 'fresh'
   }
 
   #isFor(tx: Transaction): boolean {
     const metadata = this.#metadata
+    if (metadata !== null && this.#isSlice) return true
     return metadata !== null && isOfVariant(tx, metadata.variant, metadata.fields)
   }
 

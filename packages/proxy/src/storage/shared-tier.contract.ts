@@ -213,8 +213,8 @@ function whatIsReplaced(t: Test, make: Make): void {
       t.same(handles[0].metadata.part, newer, 'a newer one takes its place')
       t.equal(handles.length, 3)
       const fields = [['content-length', '12345']] as const
-    const fresh = metadata({ part: newer, responseAt: NOW + 2000, fields })
-    await subject.tier.freshen(handles[0], fresh)
+      const fresh = metadata({ part: newer, responseAt: NOW + 2000, fields })
+      await subject.tier.freshen(handles[0], fresh)
       await subject.settled()
       const [freshened] = await subject.tier.lookUp('k')
       t.same(freshened.metadata.part, newer)

@@ -1,5 +1,6 @@
 import { responseDate } from '../caching/freshness.ts'
 import type { ReusePolicy } from '../caching/may-store.ts'
+import type { SliceSet } from '../caching/slices.ts'
 import { sameVariant, type VariantKey } from '../caching/vary.ts'
 import type { Fields } from '../http/fields.ts'
 
@@ -32,19 +33,6 @@ export interface StoredPart {
   readonly completeLength: number
   /** Set for a head without content, whose content is stored in slices under keys of their own. */
   readonly slices?: SliceSet
-}
-
-/** The slices of one representation. */
-export interface SliceSet {
-  /** Bytes of each but the last. */
-  readonly bytes: number
-  /** Part of their keys, and never used again: without the head that names it no slice is found. */
-  readonly generation: string
-}
-
-/** A head whose content is stored in slices. */
-export type SlicedHead = StoredResponse & {
-  readonly part: StoredPart & { readonly slices: SliceSet }
 }
 
 export function isSliced(stored: StoredMetadata): boolean {

@@ -222,7 +222,7 @@ class Worker implements RunningWorker {
 
   #makePeers({ folder, slots }: PeerPlace): Peers | null {
     if (slots < 2) return null
-    const door = peerDoor((exchange) => this.#pipeline.handle(exchange, true))
+    const door = peerDoor((exchange, slice) => this.#pipeline.handle(exchange, true, slice))
     return new Peers({
       folder,
       slots,
