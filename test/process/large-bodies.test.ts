@@ -1,0 +1,123 @@
+import { readFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import {
+  get,
+  type LarderProcess,
+  startLarder,
+  temporaryFolder,
+  waitFor,
+} from '../support/larder-process.ts'
+import { contentAt } from '../support/synthetic-content.ts'
+import { startSyntheticOrigin } from '../support/synthetic-origin.ts'
+
+const MIB = 1024 ** 2
+const GIB = 1024 ** 3
+/** `LARDER_LARGE_GIB=10` is what a film is like; by default what takes a few seconds. */
+const LENGTH = Number(process.env.LARDER_LARGE_GIB ?? 0.5) * GIB
+/** From here on memory is compared: buffers and heap have the size that they need. */
+const WARM_BYTES = 128 * MIB
+const SAMPLE_BYTES = 16 * MIB
+const MAX_GROWTH_BYTES = 64 * MIB
+const MAX_MS = 60_000 + (LENGTH / GIB) * 120_000
+const HOST = 'www.test'
+
+/** Resident bytes of each process of the proxy. */
+async function residentBytes(larder: LarderProcess): Promise<Map<number, number>> {
+  const workers = await larder.workers()
+  const pids = [larder.child.pid ?? 0, ...workers.map(({ pid }) => pid ?? 0)]
+  return new Map(
+    pids.map((pid) => {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+      return [pid, Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024]
+    }),
+  )
+}
+
+/** Most that a process grew by since it was warm, MiB, by name. */
+class Growth {
+  readonly #warm = new Map<number, number>()
+  maxBytes = 0
+  readonly #highest = new Map<number, number>()
+
+  add(sample: ReadonlyMap<number, number>): void {
+    for (const [pid, bytes] of sample) {
+      const warm = this.#warm.get(pid) ?? bytes
+      this.#warm.set(pid, warm)
+      this.#highest.set(pid, Math.max(bytes, this.#highest.get(pid) ?? 0))
+      this.maxBytes = Math.max(this.maxBytes, bytes - warm)
+    }
+  }
+
+  toString(): string {
+    const inMib = (bytes: number) => Math.round(bytes / MIB)
+    return [...this.#warm]
+      .map(([pid, warm]) => `${inMib(warm)} → ${inMib(this.#highest.get(pid) ?? 0)} MiB`)
+      .join(', ')
+  }
+}
+
+/** Reads a body as it comes, compares every byte, and looks at memory every so often. */
+function download(
+  larder: LarderProcess,
+  path: string,
+  range: string | undefined,
+  growth: Growth,
+): Promise<{ status: number; bytes: number; good: boolean; complete: boolean }> {
+  const headers = range === undefined ? { host: HOST } : { host: HOST, range }
+  return new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port: larder.httpPort, path, headers, agent: false }
+    const sent = request(options, async (response) => {
+      let bytes = 0
+      let good = true
+      let sampledAt = WARM_BYTES
+      try {
+        for await (const chunk of response) {
+          good &&= contentAt(bytes, chunk.length).equals(chunk)
+          bytes += chunk.length
+          if (bytes < sampledAt) continue
+          sampledAt += SAMPLE_BYTES
+          growth.add(await residentBytes(larder))
+        }
+      } catch {
+        // Cut: what came is what counts.
+      }
+      resolve({ status: response.statusCode ?? 0, bytes, good, complete: response.complete })
+    })
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+async function assertFlat(t: Test, range: string | undefined, status: number): Promise<void> {
+  const origin = await startSyntheticOrigin(t)
+  const larder = await startLarder(t, {
+    tenants: [{ id: 'a', hosts: ['*'], origins: [{ url: origin.url }] }],
+    disk: { path: join(temporaryFolder(t), 'cache'), maxSize: `${Math.ceil(LENGTH / GIB) * 5}GiB` },
+  })
+  const path = `/film.mp4?length=${LENGTH}`
+  const growth = new Growth()
+  const startedAt = performance.now()
+  const answer = await download(larder, path, range, growth)
+  t.comment(`${LENGTH / GIB} GiB in ${Math.round(performance.now() - startedAt)} ms; ${growth}`)
+  t.same(answer, { status, bytes: LENGTH, good: true, complete: true })
+  t.ok(growth.maxBytes <= MAX_GROWTH_BYTES, `resident memory is flat: ${growth}`)
+  const isStored = async () => {
+    const headers = { host: HOST, range: `bytes=${LENGTH - 10}-` }
+    const { headers: fields } = await get(`http://127.0.0.1:${larder.httpPort}${path}`, { headers })
+    return /hit/.test(String(fields['cache-status']))
+  }
+  await waitFor(isStored)
+  const before = (await origin.stats()).ranges.length
+  const stored = await download(larder, path, range, growth)
+  t.same(stored, { status, bytes: LENGTH, good: true, complete: true }, 'the same out of the store')
+  t.ok(growth.maxBytes <= MAX_GROWTH_BYTES, `and from disk: ${growth}`)
+  t.equal((await origin.stats()).ranges.length, before)
+}
+
+t.test('a large body streams through, and to disk, in flat memory', { timeout: MAX_MS }, (t) =>
+  assertFlat(t, undefined, 200),
+)
+
+t.test('the same in slices', { timeout: MAX_MS }, (t) => assertFlat(t, 'bytes=0-', 206))
