@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
@@ -139,6 +142,28 @@ t.test('the owner killed in the middle: nothing cut looks whole, one new fill', 
     }
     t.ok((origin.asked.get(`/path-${i}`) ?? 0) <= askedBefore + 1, 'one new fill at most')
   }
+})
+
+t.test('what waits at the socket of a worker that is killed is told so at once', async (t) => {
+  const origin = await slowOrigin(t)
+  const larder = await machine(t, origin)
+  const pid = (await larder.workers())[0].pid ?? 0
+  process.kill(pid, 'SIGSTOP')
+  // The name under which it was bound; it has been moved to the one without the process id.
+  const bound = new RegExp(`\\S+/worker-0\\.sock\\.${pid}$`, 'm').exec(
+    readFileSync('/proc/net/unix', 'utf8'),
+  )
+  const socket = connect(bound?.[0].replace(/\.\d+$/, '') ?? '')
+  await once(socket, 'connect')
+  socket.on('error', () => undefined)
+  let isClosed = false
+  socket.on('close', () => {
+    isClosed = true
+  })
+  socket.write('GET / HTTP/1.1\r\nhost: www.test\r\n\r\n')
+  process.kill(pid, 'SIGKILL')
+  await waitFor(() => isClosed)
+  t.equal(socket.bytesRead, 0)
 })
 
 t.test('what one worker has fetched is a hit on every worker, without a disk', async (t) => {

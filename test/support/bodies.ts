@@ -28,6 +28,7 @@ export function bodyOf(host: string, path: string): Buffer {
 export function answerWithBody(request: IncomingMessage, response: ServerResponse): void {
   const path = request.url ?? '/'
   const body = bodyOf(request.headers.host ?? '', path)
+  response.setHeader('etag', `"${createHash('sha256').update(body).digest('base64url')}"`)
   response.setHeader(
     'cache-control',
     path.startsWith('/stored/') ? 'public, max-age=600' : 'no-store',

@@ -2,13 +2,12 @@ import { chmodSync, renameSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import type { Fields } from '../http/fields.ts'
-import type { ProxyError } from '../http/proxy-error.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../origin/origin-fetch.ts'
 import { OriginPool } from '../origin/origin-pool.ts'
 import type { OriginResolver } from '../origin/resolver.ts'
 import type { EngineConnection } from '../transport/connection-registry.ts'
 import type { TimerWheel } from '../transport/timer-wheel.ts'
+import { PeerFetch } from './peer-fetch.ts'
 
 export interface PeersOptions {
   /** Folder of the workers' sockets, open to this proxy alone. */
@@ -23,9 +22,6 @@ export interface PeersOptions {
 
 /** Connections of one worker to one other. */
 const MAX_CONNECTIONS = 512
-/** A worker that died is back within a second, as a rule; whoever asked it tries again this often. */
-const RETRY_MS = 100
-const MAX_RETRIES = 12
 /** An owner that fetches from a slow origin: the origin's own time-outs end that sooner. */
 const FIRST_BYTE_MS = 120_000
 const IDLE_MS = 120_000
@@ -78,7 +74,8 @@ export class Peers {
     const ownPath = `${path}.${process.pid}`
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen(ownPath, () => {
+      // Exclusive: node:cluster would have the primary accept, and what it hands to a worker that dies is never answered.
+      this.#server.listen({ path: ownPath, exclusive: true }, () => {
         // The folder lets nobody else in; within it the workers may run as another user than the one that binds.
         chmodSync(ownPath, 0o666)
         renameSync(ownPath, path)
@@ -117,7 +114,8 @@ export class Peers {
   ): OriginFetch {
     const pool = this.#pools[owner]
     if (pool === null || pool === undefined || this.#closed) return instead(handler)
-    return new PeerFetch(pool, request, handler, instead)
+    const path = socketPath(this.#options.folder, owner)
+    return new PeerFetch({ pool, socketPath: path, request, handler, instead })
   }
 
   /** Settles when the others have finished what they read from here; how long that may take the caller knows. */
@@ -128,72 +126,6 @@ export class Peers {
     for (const pool of this.#pools) pool?.close()
     if (this.#connections.size === 0) this.#emptied.resolve()
     return this.#emptied.promise
-  }
-}
-
-class PeerFetch implements OriginFetch, OriginHandler {
-  readonly #pool: OriginPool
-  readonly #request: OriginRequest
-  readonly #handler: OriginHandler
-  readonly #instead: (handler: OriginHandler) => OriginFetch
-  #fetch: OriginFetch
-  #retries = 0
-  #answered = false
-  #aborted = false
-
-  constructor(
-    pool: OriginPool,
-    request: OriginRequest,
-    handler: OriginHandler,
-    instead: (handler: OriginHandler) => OriginFetch,
-  ) {
-    this.#pool = pool
-    this.#request = request
-    this.#handler = handler
-    this.#instead = instead
-    this.#fetch = pool.fetch(request, this)
-  }
-
-  pause(): void {
-    this.#fetch.pause()
-  }
-
-  resume(): void {
-    this.#fetch.resume()
-  }
-
-  abort(): void {
-    this.#aborted = true
-    this.#fetch.abort()
-  }
-
-  onInterim(status: number, fields: Fields): void {
-    this.#handler.onInterim(status, fields)
-  }
-
-  onHead(...head: Parameters<OriginHandler['onHead']>): void {
-    this.#answered = true
-    this.#handler.onHead(...head)
-  }
-
-  onChunk(chunk: Buffer): void {
-    this.#handler.onChunk(chunk)
-  }
-
-  onEnd(trailers: Fields | null): void {
-    this.#handler.onEnd(trailers)
-  }
-
-  onError(error: ProxyError): void {
-    if (this.#aborted) return
-    if (this.#answered) return this.#handler.onError(error)
-    if (this.#retries++ >= MAX_RETRIES) {
-      this.#fetch = this.#instead(this.#handler)
-      return
-    }
-    setTimeout(() => {
-      if (!this.#aborted) this.#fetch = this.#pool.fetch(this.#request, this)
-    }, RETRY_MS)
   }
 }
 
