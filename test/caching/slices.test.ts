@@ -568,6 +568,36 @@ onBoth('many clients of one slice are one request to the origin', SLICED, async 
   t.equal(origin.asked(), 1)
 })
 
+onBoth(
+  'clients that begin at different places of something cold share one head, and each slice is asked for once',
+  SLICED,
+  async (t, edge) => {
+    const { get, origin } = edge
+    const gates = [0, 1, 2].map(() => Promise.withResolvers<void>())
+    origin.answers('/', async (wire, request) => {
+      const index = Number(/=(\d+)-/.exec(request.fields.get('range') ?? '')?.[1]) / SLICE
+      await gates[index]?.promise
+      content()(wire, request)
+    })
+    const at = (index: number) => get('/', { Range: `bytes=${index * SLICE}-${index * SLICE + 9}` })
+    const cold = [at(0), at(1), at(2)]
+    await origin.untilAsked(3)
+    gates[1].resolve()
+    await cold[1]
+    // The head is there; slices 0 and 2 are under way for those who did not know it.
+    const others = [at(0), at(2), at(0)]
+    const across = get('/', { Range: `bytes=${SLICE - 5}-${SLICE + 4}` })
+    gates[0].resolve()
+    gates[2].resolve()
+    for (const [i, answer] of (await Promise.all([...cold, ...others])).entries()) {
+      t.ok(answer.body.equals(contentAt([0, 1, 2, 0, 2, 0][i] * SLICE, 10)))
+    }
+    t.ok((await across).body.equals(contentAt(SLICE - 5, 10)))
+    t.equal(origin.asked(), 3)
+    await assertRange(t, edge, '/', ['bytes=0-600000', 0, 600_000], /^Larder; hit/)
+  },
+)
+
 onBoth('a client that leaves stops the slices behind the next one', SLICED, async (t, edge) => {
   const { get, origin } = edge
   const length = 256 * SLICE

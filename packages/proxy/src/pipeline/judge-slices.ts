@@ -70,10 +70,21 @@ export function slicedHead(
   const decision = mayStoreAs200(asked, complete, now)
   if (!decision.store) return null
   // What an origin sends that ignores conditions beside a range may be what is stored.
-  const { bytes, generation } = slicesOf(asked.validating, representation) ?? slicing
+  const known =
+    slicesOf(asked.validating, representation) ?? slicesOf(alongside(asked), representation)
+  const { bytes, generation } = known ?? slicing
   if (bytes !== slicing.bytes) return null
   const part = { first: 0, completeLength, slices: { bytes, generation } }
   return metadataFor(asked, 200, complete, decision.policy, part, now)
+}
+
+/**
+ * The head that another request has brought while this one was under way: both were sent after the same purge, so that
+ * what either brought may be used with the other.
+ */
+function alongside({ known, requestAt, purgeSequence }: AskedFor): Reusable | null {
+  if (!known || known.responseAt < requestAt) return null
+  return known.purgeSequence === purgeSequence ? known : null
 }
 
 /** Slices that are stored of this very representation. */

@@ -55,6 +55,8 @@ export interface CallHost {
   finished(call: OriginCall): void
   /** The response could not be stored: requests for the key need not wait for each other for a while. */
   uncacheable(call: OriginCall): void
+  /** The head in front of slices that memory has for the call's request by now. */
+  headFor(call: OriginCall): StoredResponse | null
   /** A head is stored, in front of slices; returns it. */
   storeHead(metadata: StoredMetadata): StoredResponse
   /** From now on the call is the one for this slice: `key`. */
@@ -208,6 +210,20 @@ export class OriginCall implements OriginHandler {
     originName: string,
     framing: ResponseFraming = 'certain',
   ): void {
+    const forSlices = this.#takeForSlices()
+    this.#headCame(status, received, originName, framing)
+    for (const tx of forSlices) this.#host.again(tx)
+  }
+
+  /** Those who wait for the slice that this call asks for, without being the one for it: it is, or it is not, by now. */
+  #takeForSlices(): Transaction[] {
+    if (this.asked.slice) return []
+    const taken = this.#waiting.filter((tx) => tx.slice !== null && !tx.closed)
+    this.#waiting = this.#waiting.filter((tx) => tx.slice === null)
+    return taken
+  }
+
+  #headCame(status: number, received: Fields, originName: string, framing: ResponseFraming): void {
     const now = this.#host.now()
     if (this.owner === null) {
       this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
@@ -219,6 +235,7 @@ export class OriginCall implements OriginHandler {
     const whole = this.asked.probe && status === 206 ? asWhole(received) : null
     this.#receivedStatus = status
     this.#status = whole === null ? status : 200
+    if (this.asked.slicing) this.asked = { ...this.asked, known: this.#host.headFor(this) }
     if (ERROR_STATUSES.has(status) && this.#useStale('error-status')) {
       this.#abandonFetch()
       return
@@ -299,14 +316,16 @@ export class OriginCall implements OriginHandler {
     if (slice) return this.#host.sliceCame(this, fields)
     if (!slicing || probe) return
     const head = slicedHead(this.asked, slicing, fields, now)
-    if (head !== null) this.#host.storeHead(head)
+    if (head !== null && !this.#isKnown(head)) this.#host.storeHead(head)
   }
 
   /** Whoever waits gets what it wants in slices, of which this is the first. */
   #sliced(headMetadata: StoredMetadata, slice: StoredMetadata, now: number): void {
     const insertion = this.#mayStore ? this.#host.insert(this, slice, expectedBytes(slice)) : null
     if (insertion === null) return this.#unsliceable()
-    const head = this.#host.storeHead(headMetadata)
+    const { known } = this.asked
+    const isKnown = known && this.#isKnown(headMetadata)
+    const head = isKnown ? known : this.#host.storeHead(headMetadata)
     this.#metadata = slice
     this.#insertion = insertion
     this.#isSlice = true
@@ -320,6 +339,10 @@ export class OriginCall implements OriginHandler {
       this.#explain(tx, headMetadata, now)
       this.#host.useStored(tx, head)
     }
+  }
+
+  #isKnown({ part }: StoredMetadata): boolean {
+    return this.asked.known?.part?.slices?.generation === part?.slices?.generation
   }
 
   #unsliceable(): void {
@@ -495,8 +518,9 @@ export class OriginCall implements OriginHandler {
       return
     }
     if (this.owner === null) this.#host.countOrigin(this.leader, error.code)
-    if (this.#useStale('unreachable')) return
-    this.#failed(error)
+    const forSlices = this.#takeForSlices()
+    if (!this.#useStale('unreachable')) this.#failed(error)
+    for (const tx of forSlices) this.#host.again(tx)
   }
 
   /** Before a head. Those who wait get one more try among them, unless the failure has cost them a time-out already. */

@@ -2,7 +2,13 @@ import type { BlockList } from 'node:net'
 import { parseCacheControl } from '../caching/cache-control.ts'
 import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
 import type { KeepDecision } from '../caching/may-store.ts'
-import { isSlice, type SliceRequest, type Slicing } from '../caching/slices.ts'
+import {
+  isSlice,
+  type SliceRequest,
+  type Slicing,
+  sliceIndex,
+  sliceRange,
+} from '../caching/slices.ts'
 import { variantKey } from '../caching/vary.ts'
 import type { Clock } from '../http/clock.ts'
 import { Fields } from '../http/fields.ts'
@@ -194,6 +200,8 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (this.#refusesLoop(tx)) return
     const unshared = tx.directives.noStore || tx.request.fields.has('authorization')
     const alone = unshared || tx.alone || tx.released > MAX_RELEASES
+    // Someone may be asking for this very slice who did not know the head yet.
+    if (!alone && this.#calls.get(probeCallKey(tx, slice))?.join(tx)) return
     const call = this.#newCall(tx, NOTHING, planSlice(slice), sliceCallKey(tx.key))
     this.#joinOrStart(tx, call, alone, unshared ? null : this.#ownerOf(tx, tx.headKey))
   }
@@ -444,6 +452,11 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     this.#sought(tx)
   }
 
+  headFor({ asked }: OriginCall): StoredResponse | null {
+    const chain = this.tier.lookUp(asked.key)
+    return findStored(chain, asked.keyExtra, asked.requestFields).sliced
+  }
+
   storeHead(metadata: StoredMetadata): StoredResponse {
     return this.#slices.storeHead(metadata)
   }
@@ -579,6 +592,12 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 /** Calls for slices are found, and ended, by the key of their head as well, which theirs begins with. */
 function sliceCallKey(key: string): string {
   return `${key}\n`
+}
+
+/** The key of a call for the slice that was made while nothing was stored: see `#callKey`. */
+function probeCallKey(tx: Transaction, { range, slices }: SliceRequest): string {
+  const { first, last } = sliceRange(sliceIndex(range.first, slices.bytes), slices.bytes)
+  return `${tx.headKey}\n${tx.keyExtra}\n\nbytes=${first}-${last}`
 }
 
 function pathOf(target: string): string {

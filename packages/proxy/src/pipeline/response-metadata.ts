@@ -7,7 +7,7 @@ import { variantKey } from '../caching/vary.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import { type ByteRange, type ContentRange, parseContentRange } from '../http/range.ts'
-import type { StoredMetadata, StoredPart } from '../storage/stored-response.ts'
+import type { StoredMetadata, StoredPart, StoredResponse } from '../storage/stored-response.ts'
 import type { Reusable } from './large-stored.ts'
 
 /** What the origin was asked, as far as its answer depends on it. */
@@ -26,6 +26,8 @@ export interface AskedFor {
   readonly purgeSequence: number
   /** What it turns out to be a part of may be kept in slices; null when not. */
   readonly slicing?: Slicing | null
+  /** A head that has been stored for it since. */
+  readonly known?: StoredResponse | null
   /** The slice that was asked for in place of the client's range, while nothing is known of the whole. */
   readonly probe?: ByteRange | null
   /** The one slice that `key` stands for. */
