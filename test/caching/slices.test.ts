@@ -12,6 +12,9 @@ const LENGTH = 4 * SLICE + 1000
 const SLICED: EdgeOptions = { rules: [{ path: '*', cache: { slice: '256KiB' } }] }
 const FIELDS = { 'Cache-Control': 'max-age=600', 'Content-Type': 'video/mp4', ETag: '"1"' }
 
+/** Octets that are in no representation. */
+const FILLING = Buffer.from('surplus')
+
 interface Content {
   readonly fields?: FieldValues
   readonly version?: number
@@ -452,25 +455,26 @@ onBoth(
   },
 )
 
-onBoth(
-  'a slice that is cut short is not stored, and its client is cut',
-  SLICED,
-  async (t, edge) => {
-    const { get, origin } = edge
-    const fields = { ...FIELDS, 'Content-Range': `bytes 0-${SLICE - 1}/${LENGTH}` }
-    origin.answers(
-      '/',
-      (wire) =>
-        wire
-          .head(206, { ...fields, 'Content-Length': String(SLICE) })
-          .write('x')
-          .end(),
-      content(),
-    )
-    t.ok((await get('/', { Range: 'bytes=0-99' })).cut)
-    await assertRange(t, edge, '/', ['bytes=0-99', 0, 99], /fwd=/)
-  },
-)
+onBoth('a slice that is cut goes on where it stopped, once', SLICED, async (t, edge) => {
+  const { get, origin } = edge
+  const fields = { ...FIELDS, 'Content-Range': `bytes 0-${SLICE - 1}/${LENGTH}` }
+  const cut: Script = (wire) =>
+    wire
+      .head(206, { ...fields, 'Content-Length': String(SLICE) })
+      .write(contentAt(0, 1000))
+      .end()
+  origin.answers('/once', cut, content())
+  await assertRange(t, edge, '/once', ['bytes=0-99999', 0, 99_999], /fwd=/)
+  t.same(rangesAsked(edge, '/once'), [sliceText(0), sliceText(0)])
+  await assertRange(t, edge, '/once', ['bytes=0-99999', 0, 99_999], /^Larder; hit/)
+  origin.answers('/always', cut)
+  const answer = await get('/always', { Range: 'bytes=0-99999' })
+  t.ok(answer.cut)
+  t.ok(answer.body.equals(contentAt(0, answer.body.length)))
+  t.ok(origin.asked('/always') <= 4, `asked ${origin.asked('/always')} times`)
+  origin.answers('/always', content())
+  await assertRange(t, edge, '/always', ['bytes=0-99999', 0, 99_999], /fwd=/)
+})
 
 onBoth(
   'a chunked slice of another size is not stored (RFC 9110 §15.3.7.1)',
@@ -482,13 +486,61 @@ onBoth(
       'Content-Range': `bytes 0-${SLICE - 1}/${LENGTH}`,
       'Transfer-Encoding': 'chunked',
     }
-    for (const body of [contentAt(0, SLICE - 1), contentAt(0, SLICE + 1)]) {
+    for (const body of [contentAt(0, SLICE - 1), Buffer.concat([contentAt(0, SLICE), FILLING])]) {
       const path = freshPath()
       origin.answers(path, (wire) => wire.head(206, fields).chunk(body).lastChunk(), content())
       const answer = await get(path, { Range: `bytes=0-${SLICE - 1}` })
       if (answer.complete) t.ok(answer.body.equals(contentAt(0, SLICE)))
-      await assertRange(t, edge, path, [`bytes=0-${SLICE - 1}`, 0, SLICE - 1], /fwd=/)
+      await assertRange(t, edge, path, [`bytes=0-${SLICE - 1}`, 0, SLICE - 1], /^Larder/)
+      t.equal(origin.asked(path), 2)
     }
+  },
+)
+
+onBoth(
+  'stale slices may answer while they are validated behind (RFC 5861 §3)',
+  SLICED,
+  async (t, edge) => {
+    const { get, origin, clock } = edge
+    const fields = { ...FIELDS, 'Cache-Control': 'max-age=600, stale-while-revalidate=60' }
+    origin.answers('/', content({ fields }))
+    await get('/', { Range: 'bytes=0-9' })
+    clock.advanceSeconds(601)
+    await assertRange(t, edge, '/', ['bytes=100-199', 100, 199], /^Larder; hit|fwd-status=304/)
+    await origin.untilAsked(2)
+    t.equal(origin.lastRequest.fields.get('if-none-match'), '"1"')
+    t.ok(origin.lastRequest.fields.has('range'), 'a change would cost one slice')
+    await assertRange(t, edge, '/', ['bytes=0-9', 0, 9], /^Larder; (hit|fwd=)/)
+    t.equal(origin.asked(), 2)
+  },
+)
+
+onBoth(
+  'no-cache has the head validated, and the slices used (RFC 9111 §5.2.1.4)',
+  SLICED,
+  async (t, edge) => {
+    const { get, origin } = edge
+    origin.answers('/', content())
+    await get('/', { Range: 'bytes=0-9' })
+    const answer = await get('/', { Range: 'bytes=0-9', 'Cache-Control': 'no-cache' })
+    t.equal(answer.status, 206)
+    t.ok(answer.body.equals(contentAt(0, 10)))
+    t.equal(origin.asked(), 2)
+    t.notOk(/^bytes=0-$/.test(origin.lastRequest.fields.get('range') ?? 'bytes=0-'))
+  },
+)
+
+onBoth(
+  'a request with Authorization leaves no slice behind for others (RFC 9111 §3.5)',
+  SLICED,
+  async (t, edge) => {
+    const { get, origin } = edge
+    origin.answers('/', content())
+    const own = { Authorization: 'Basic eDp5', Range: 'bytes=0-300000' }
+    t.ok((await get('/', own)).body.equals(contentAt(0, 300_001)))
+    const asked = origin.asked()
+    await assertRange(t, edge, '/', ['bytes=0-300000', 0, 300_000], /fwd=/)
+    t.equal(origin.asked(), asked + 2)
   },
 )
 

@@ -21,17 +21,25 @@ export function answersSlice(read: SliceRead, head: ResponseHead | null, now: nu
 /** The representation has changed, or its slices cannot be had any more. */
 export class SliceMismatchError extends Error {}
 
+/** The origin has nothing but an error to say. */
+class OriginTroubleError extends Error {}
+
+/** Times that a slice which was cut is asked for again before more of it has come. */
+const MAX_RESUMES = 1
+
 /**
  * A body put together from slices, each asked for when it is needed: the next one when half of the one before has been
- * taken, so that whoever only looks costs one slice, and whoever goes on does not wait.
+ * taken, so that whoever only looks costs one slice, and whoever goes on does not wait. A slice that is cut goes on
+ * where it stopped: its validator says that the bytes are the same.
  */
 export class SlicedBody implements BodyRead {
   readonly #steps: Iterator<BodyStep>
   readonly #open: (index: number, wanted: WantedBytes) => SliceRead
   readonly #now: () => number
-  #current: SliceRead | null = null
-  #currentBytes = 0
+  #current: SliceStep | null = null
+  #read: SliceRead | null = null
   #leftBytes = 0
+  #resumes = 0
   #next: BodyStep | null
   #ahead: SliceRead | null
   #closed = false
@@ -63,32 +71,56 @@ export class SlicedBody implements BodyRead {
         if (step === null) return null
         this.#next = this.#take()
         if (step.kind === 'bytes') return step.bytes
-        await this.#begin(step)
-        continue
+        this.#current = step
+        this.#leftBytes = step.wanted.end - step.wanted.first
+        this.#read = this.#ahead
+        this.#ahead = null
       }
-      const piece = await this.#current.next()
-      if (piece === null) {
-        if (this.#leftBytes > 0) throw new Error('a slice ended early')
-        this.#current = null
-        continue
-      }
-      this.#leftBytes -= piece.length
-      if (this.#leftBytes < 0) throw new Error('a slice is longer than it may be')
-      if (this.#leftBytes * 2 <= this.#currentBytes) this.#readAhead()
-      return piece
+      const piece = await this.#pieceOf(this.#current)
+      if (piece !== null) return piece
     }
   }
 
-  async #begin({ index, wanted }: SliceStep): Promise<void> {
-    const read = this.#ahead ?? this.#open(index, wanted)
-    this.#ahead = null
-    this.#current = read
-    this.#currentBytes = wanted.end - wanted.first
-    this.#leftBytes = this.#currentBytes
-    const head = await read.head()
-    if (this.#closed) return
-    if (head === null || head.status >= 500) throw new Error('a slice cannot be had')
-    if (!answersSlice(read, head, this.#now())) throw new SliceMismatchError('not the slice')
+  /** Null when the slice is at its end, or has to be begun again. */
+  async #pieceOf(step: SliceStep): Promise<Buffer | null> {
+    try {
+      const piece = await (await this.#reading(step)).next()
+      if (piece === null && this.#leftBytes > 0) throw new Error('a slice ended early')
+      if (piece === null) this.#end()
+      else this.#took(piece, step)
+      return piece
+    } catch (error) {
+      this.#read?.close()
+      this.#read = null
+      const isFinal = error instanceof SliceMismatchError || error instanceof OriginTroubleError
+      if (this.#closed) return null
+      if (isFinal || this.#resumes === MAX_RESUMES) throw error
+      this.#resumes++
+      return null
+    }
+  }
+
+  /** The read of what is left of a slice; it has been checked when this resolves. */
+  async #reading({ index, wanted }: SliceStep): Promise<SliceRead> {
+    const first = wanted.end - this.#leftBytes
+    this.#read ??= this.#open(index, { first, end: wanted.end })
+    const head = await this.#read.head()
+    if (head === null) throw new Error('a slice was cut')
+    if (head.status >= 500) throw new OriginTroubleError('a slice cannot be had')
+    if (!answersSlice(this.#read, head, this.#now())) throw new SliceMismatchError('not the slice')
+    return this.#read
+  }
+
+  #took(piece: Buffer, { wanted }: SliceStep): void {
+    this.#resumes = 0
+    this.#leftBytes -= piece.length
+    if (this.#leftBytes < 0) throw new SliceMismatchError('a slice is longer than it is')
+    if (this.#leftBytes * 2 <= wanted.end - wanted.first) this.#readAhead()
+  }
+
+  #end(): void {
+    this.#current = null
+    this.#read = null
   }
 
   #readAhead(): void {
@@ -98,7 +130,7 @@ export class SlicedBody implements BodyRead {
 
   close(): void {
     this.#closed = true
-    this.#current?.close()
+    this.#read?.close()
     this.#ahead?.close()
   }
 }
