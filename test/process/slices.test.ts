@@ -1,3 +1,4 @@
+import { globSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -180,10 +181,17 @@ t.test('what slices are stored is there after everything was killed', async (t) 
   t.same((await origin.stats()).ranges, before.ranges)
 })
 
-t.test('invalidated, no worker has a slice of it any more', async (t) => {
-  const subject = await machine(t)
+t.test('invalidated, no worker has a slice of it any more, nor has the disk', async (t) => {
+  const origin = await startSyntheticOrigin(t)
+  const folder = join(temporaryFolder(t), 'cache')
+  const subject = {
+    origin,
+    larder: await startLarder(t, configFor(origin, folder, { slice: '4MiB' })),
+  }
+  const slicesOnDisk = () => globSync('large/*/*', { cwd: folder }).length
   const path = `/film.mp4?length=${GIB}`
-  for (let i = 0; i < 6; i++) await assertRange(t, subject, path, 500 * MIB, 5 * MIB)
+  for (let i = 0; i < 6; i++) await assertRange(t, subject, path, 500 * MIB, 20 * MIB)
+  await waitFor(() => slicesOnDisk() >= 5)
   t.equal((await ask(subject, path, '', 'PUT')).status, 204)
   // The other worker hears of it by way of the primary.
   await waitFor(async () => {
@@ -192,6 +200,8 @@ t.test('invalidated, no worker has a slice of it any more', async (t) => {
     )
     return answers.every(({ body }) => body.equals(contentAt(500 * MIB, 100, 2)))
   })
+  // What is there is what has just been asked for: until both workers have heard, each asks by itself.
+  await waitFor(() => slicesOnDisk() <= 2)
 })
 
 t.test('a representation that changes while it is sent is cut, and new from then on', async (t) => {

@@ -574,6 +574,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** Nothing stored for the key is used again, and nothing under way for it is stored (RFC 9111 §4.4). */
   invalidate(key: string): void {
+    this.#slices.removeKey(key)
     this.tier.removeKey(key)
     this.#seeker.removeKey(key)
     const prefix = `${key}\n`

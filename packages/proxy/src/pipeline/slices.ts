@@ -14,6 +14,7 @@ import type { Fields } from '../http/fields.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import {
+  isSameSlot,
   isSliced,
   type StoredMetadata,
   StoredResponse,
@@ -26,6 +27,7 @@ import { freshenedByHead } from './judge-response.ts'
 import { bodyLengthOf, type Reusable } from './large-stored.ts'
 import type { OriginCall } from './origin-call.ts'
 import { SliceRead } from './slice-read.ts'
+import { SliceSweeper } from './slice-sweeper.ts'
 import type { Transaction, WantedBytes } from './transaction.ts'
 import { UncacheableKeys } from './uncacheable-keys.ts'
 
@@ -51,6 +53,7 @@ export class Slices implements SliceHost {
   readonly #host: SlicesHost
   readonly #tier: MemoryTier
   readonly #shared: TieredStore | null
+  readonly #sweeper: SliceSweeper
   /** Keys whose origin gave no slice, or of something that needs none. */
   readonly #unsliceable = new UncacheableKeys()
 
@@ -58,6 +61,7 @@ export class Slices implements SliceHost {
     this.#host = host
     this.#tier = tier
     this.#shared = shared
+    this.#sweeper = new SliceSweeper(tier, shared)
   }
 
   now(): number {
@@ -103,6 +107,10 @@ export class Slices implements SliceHost {
 
   storeHead(metadata: StoredMetadata): StoredResponse {
     const head = new StoredResponse(metadata, NO_BYTES)
+    const before = this.#headsOf(metadata.key).find((one) => isSameSlot(one, metadata))
+    if (before?.part?.slices?.generation !== metadata.part?.slices?.generation) {
+      if (before !== undefined) this.#sweeper.add(before)
+    }
     this.#tier.put(head)
     this.#shared?.insert(metadata, 0)?.commit()
     return head
@@ -118,11 +126,21 @@ export class Slices implements SliceHost {
     if (metadata.ageBaseAt > head.ageBaseAt) this.#host.freshen(head, metadata, 'update')
   }
 
-  #headOf(key: string, generation: string | undefined): StoredResponse | null {
+  /** The key is about to be removed: without its heads the slices are never found again, and take up room. */
+  removeKey(key: string): void {
+    for (const head of this.#headsOf(key)) this.#sweeper.add(head)
+  }
+
+  #headsOf(key: string): StoredResponse[] {
+    const heads: StoredResponse[] = []
     for (let stored = this.#tier.lookUp(key); stored !== null; stored = stored.next) {
-      if (isSliced(stored) && stored.part?.slices?.generation === generation) return stored
+      if (isSliced(stored)) heads.push(stored)
     }
-    return null
+    return heads
+  }
+
+  #headOf(key: string, generation: string | undefined): StoredResponse | null {
+    return this.#headsOf(key).find((head) => head.part?.slices?.generation === generation) ?? null
   }
 
   // What an answer asks for (SliceHost)

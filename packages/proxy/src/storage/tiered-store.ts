@@ -81,6 +81,16 @@ export class TieredStore implements SharedTier {
     await Promise.all(this.#tiers.map((tier) => tier.removeKey(key)))
   }
 
+  /**
+   * Gives back the room of what nobody can find any more. A tier in trouble is not owed a removal for it, and one that
+   * holds only what is hot forgets by itself.
+   */
+  async discardKey(key: string): Promise<void> {
+    for (const tier of this.#tiers) {
+      if (tier.takesEverything && (await tier.holdsAll([key]))) await tier.removeKey(key)
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#tiers.map((tier) => tier.close()))
   }

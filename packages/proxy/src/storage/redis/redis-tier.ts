@@ -130,10 +130,10 @@ export class RedisTier implements SharedTier {
       keys.map((key) => {
         const keyHash = hashOf(key)
         const name = this.#names.heads(keyHash)
-        return this.#reads.run(tagOf(keyHash), deadlineMs, 0, (redis) => redis.exists(name))
+        return this.#reads.run(tagOf(keyHash), deadlineMs, 0, (redis) => redis.hlen(name))
       }),
     )
-    return held.every((count) => count === 1)
+    return held.every((variants) => (variants ?? 0) > 0)
   }
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
