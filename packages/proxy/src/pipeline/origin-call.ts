@@ -28,6 +28,20 @@ import { type AskedFor, expectedBytes } from './response-metadata.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
 
+/** What an origin call has to say about slices. */
+export interface CallSlices {
+  /** The head in front of slices that memory has for the call's request by now. */
+  headFor(call: OriginCall): StoredResponse | null
+  /** A head is stored, in front of slices; returns it. */
+  storeHead(metadata: StoredMetadata): StoredResponse
+  /** A slice has come: its head is known to be current. */
+  came(call: OriginCall, fields: Fields): void
+  /** What is stored in slices may not be kept any longer. */
+  refused(call: OriginCall): void
+  /** Ranges of this key are asked for as they come, for a while. */
+  unsliceable(call: OriginCall): void
+}
+
 /** What an origin call needs of the pipeline. */
 export interface CallHost {
   /** Into every tier that is to have it; null when none takes it. */
@@ -55,20 +69,11 @@ export interface CallHost {
   finished(call: OriginCall): void
   /** The response could not be stored: requests for the key need not wait for each other for a while. */
   uncacheable(call: OriginCall): void
-  /** The head in front of slices that memory has for the call's request by now. */
-  headFor(call: OriginCall): StoredResponse | null
-  /** A head is stored, in front of slices; returns it. */
-  storeHead(metadata: StoredMetadata): StoredResponse
+  readonly slices: CallSlices
   /** From now on the call is the one for this slice: `key`. */
   becomesSlice(call: OriginCall, key: string): void
   /** The origin ignores Range: whoever wants one of this key reads along. */
   becomesWhole(call: OriginCall): void
-  /** A slice has come: its head is known to be current. */
-  sliceCame(call: OriginCall, fields: Fields): void
-  /** What is stored in slices may not be kept any longer. */
-  sliceRefused(call: OriginCall): void
-  /** Ranges of this key are asked for as they come, for a while. */
-  unsliceable(call: OriginCall): void
   /** It looks again, as if it had just come. */
   again(tx: Transaction): void
   /** The slice that it asked for is not to be had. */
@@ -235,7 +240,7 @@ export class OriginCall implements OriginHandler {
     const whole = this.asked.probe && status === 206 ? asWhole(received) : null
     this.#receivedStatus = status
     this.#status = whole === null ? status : 200
-    if (this.asked.slicing) this.asked = { ...this.asked, known: this.#host.headFor(this) }
+    if (this.asked.slicing) this.asked = { ...this.asked, known: this.#host.slices.headFor(this) }
     if (ERROR_STATUSES.has(status) && this.#useStale('error-status')) {
       this.#abandonFetch()
       return
@@ -299,7 +304,7 @@ export class OriginCall implements OriginHandler {
           !ABOUT_THE_CLIENT.has(verdict.reason) &&
           verdict.reason !== 'status'
         ) {
-          this.#host.sliceRefused(this)
+          this.#host.slices.refused(this)
         }
         return this.#pass(
           verdict.clientFields,
@@ -313,10 +318,10 @@ export class OriginCall implements OriginHandler {
   #learn(fields: Fields, now: number): void {
     const { slicing, probe, slice } = this.asked
     if (!this.#mayStore || this.owner !== null || this.#status !== 206) return
-    if (slice) return this.#host.sliceCame(this, fields)
+    if (slice) return this.#host.slices.came(this, fields)
     if (!slicing || probe) return
     const head = slicedHead(this.asked, slicing, fields, now)
-    if (head !== null && !this.#isKnown(head)) this.#host.storeHead(head)
+    if (head !== null && !this.#isKnown(head)) this.#host.slices.storeHead(head)
   }
 
   /** Whoever waits gets what it wants in slices, of which this is the first. */
@@ -325,7 +330,7 @@ export class OriginCall implements OriginHandler {
     if (insertion === null) return this.#unsliceable()
     const { known } = this.asked
     const isKnown = known && this.#isKnown(headMetadata)
-    const head = isKnown ? known : this.#host.storeHead(headMetadata)
+    const head = isKnown ? known : this.#host.slices.storeHead(headMetadata)
     this.#metadata = slice
     this.#insertion = insertion
     this.#isSlice = true
@@ -347,7 +352,7 @@ export class OriginCall implements OriginHandler {
 
   #unsliceable(): void {
     this.#abandonFetch()
-    this.#host.unsliceable(this)
+    this.#host.slices.unsliceable(this)
     for (const tx of this.#takeWaiting()) this.#host.again(tx)
   }
 

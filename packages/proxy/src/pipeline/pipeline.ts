@@ -84,13 +84,13 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   /** Keys invalidated here a moment ago: their owner may not have heard of it yet, so it is not asked. */
   readonly #invalidated = new UncacheableKeys(5_000)
   readonly #seeker: SharedSeeker
-  readonly #slices: Slices
+  readonly slices: Slices
 
   constructor(options: PipelineOptions) {
     this.#options = options
     this.tier = options.tier
     this.#seeker = new SharedSeeker(options.tier, options.shared)
-    this.#slices = new Slices(this, options.tier, options.shared)
+    this.slices = new Slices(this, options.tier, options.shared)
   }
 
   /** A new configuration; exchanges under way finish with the one they began with. */
@@ -147,7 +147,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (exchange.body !== null || hasOriginConditions(request.fields)) {
       return this.#pass(tx, 'request', null)
     }
-    if (tx.slice !== null) this.#slices.isFor(tx, tx.slice)
+    if (tx.slice !== null) this.slices.isFor(tx, tx.slice)
     this.#serveFromStore(tx)
   }
 
@@ -156,7 +156,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const { request } = tx
     const inMemory = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
     const now = this.now()
-    const found = this.#slices.choose(tx, withLarge(inMemory, tx.large), now)
+    const found = this.slices.choose(tx, withLarge(inMemory, tx.large), now)
     const usable = found.whole !== null && now < found.whole.freshUntilAt
     if (!usable && !tx.sought && this.#seeker.seek(tx, () => this.#sought(tx))) return
     if (found.whole !== null && !isSliced(found.whole)) {
@@ -237,7 +237,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #answer(tx: Transaction, stored: Reusable, now: number): void {
     if (stored instanceof StoredResponse && isSliced(stored)) {
-      answerSliced(this.#slices, tx, stored, now)
+      answerSliced(this.slices, tx, stored, now)
     } else answerStored(tx, stored, now)
   }
 
@@ -260,7 +260,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const owner = unshared ? null : this.#ownerOf(tx)
     // A part is completed by the owner, who has it too.
     const whole = tx.released > MAX_RELEASES || (owner !== null && !tx.request.fields.has('range'))
-    const slicing = alone || owner !== null ? null : this.#slices.slicing(tx, found)
+    const slicing = alone || owner !== null ? null : this.slices.slicing(tx, found)
     const plan = this.#plan(tx, found, whole, slicing, now)
     const call = this.#newCall(tx, found, plan, this.#callKey(tx, found, plan))
     this.#joinOrStart(tx, call, alone, owner)
@@ -322,7 +322,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   /** RFC 5861 §3: one validation behind the answers that it is for. */
   #revalidateBehind(tx: Transaction, found: Found, now: number): void {
     const owner = this.#ownerOf(tx)
-    const slicing = owner === null ? this.#slices.slicing(tx, found) : null
+    const slicing = owner === null ? this.slices.slicing(tx, found) : null
     const plan = this.#plan(tx, found, true, slicing, now)
     const callKey = this.#callKey(tx, found, plan)
     if (this.#calls.has(callKey)) return
@@ -452,15 +452,6 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     this.#sought(tx)
   }
 
-  headFor({ asked }: OriginCall): StoredResponse | null {
-    const chain = this.tier.lookUp(asked.key)
-    return findStored(chain, asked.keyExtra, asked.requestFields).sliced
-  }
-
-  storeHead(metadata: StoredMetadata): StoredResponse {
-    return this.#slices.storeHead(metadata)
-  }
-
   becomesSlice(call: OriginCall, key: string): void {
     this.finished(call)
     call.callKey = sliceCallKey(key)
@@ -472,18 +463,6 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     this.#calls.delete(call.callKey)
     call.callKey = call.keyWhenWhole
     this.#calls.set(call.callKey, call)
-  }
-
-  sliceCame(call: OriginCall, fields: Fields): void {
-    this.#slices.came(call, fields)
-  }
-
-  sliceRefused({ leader }: OriginCall): void {
-    this.forgetKey(leader.headKey)
-  }
-
-  unsliceable({ asked }: OriginCall): void {
-    this.#slices.unsliceable(asked.key)
   }
 
   /** RFC 9110 §15.5.13: what If-Range and the complete length asked for is not so. */
@@ -574,7 +553,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** Nothing stored for the key is used again, and nothing under way for it is stored (RFC 9111 §4.4). */
   invalidate(key: string): void {
-    this.#slices.removeKey(key)
+    this.slices.removeKey(key)
     this.tier.removeKey(key)
     this.#seeker.removeKey(key)
     const prefix = `${key}\n`

@@ -22,10 +22,10 @@ import {
 } from '../storage/stored-response.ts'
 import type { TieredStore } from '../storage/tiered-store.ts'
 import { type SliceHost, selectFromSliced, sliceRequest } from './answer-sliced.ts'
-import type { Found } from './find-stored.ts'
+import { type Found, findStored } from './find-stored.ts'
 import { freshenedByHead } from './judge-response.ts'
 import { bodyLengthOf, type Reusable } from './large-stored.ts'
-import type { OriginCall } from './origin-call.ts'
+import type { CallSlices, OriginCall } from './origin-call.ts'
 import { SliceRead } from './slice-read.ts'
 import { SliceSweeper } from './slice-sweeper.ts'
 import type { Transaction, WantedBytes } from './transaction.ts'
@@ -49,7 +49,7 @@ const MAX_FAILURES = 2
 const NO_BYTES = Buffer.alloc(0)
 
 /** Everything about slices that is not one answer: which ranges get them, the heads in front of them, their end. */
-export class Slices implements SliceHost {
+export class Slices implements SliceHost, CallSlices {
   readonly #host: SlicesHost
   readonly #tier: MemoryTier
   readonly #shared: TieredStore | null
@@ -93,8 +93,17 @@ export class Slices implements SliceHost {
     return { bytes, minCompleteBytes, generation: randomBytes(9).toString('base64url') }
   }
 
-  unsliceable(key: string): void {
-    this.#unsliceable.add(key, this.now())
+  unsliceable({ asked }: OriginCall): void {
+    this.#unsliceable.add(asked.key, this.now())
+  }
+
+  refused({ leader }: OriginCall): void {
+    this.#host.forgetKey(leader.headKey)
+  }
+
+  headFor({ asked }: OriginCall): StoredResponse | null {
+    const chain = this.#tier.lookUp(asked.key)
+    return findStored(chain, asked.keyExtra, asked.requestFields).sliced
   }
 
   /** The request's key becomes that of the slice; what the client demands of age was settled with the head. */
