@@ -571,6 +571,19 @@ onBoth('an unsafe method invalidates head and slices (RFC 9111 §4.4)', SLICED, 
   await assertRange(t, edge, '/', ['bytes=0-300000', 0, 300_000], /fwd=/, 2)
 })
 
+onBoth(
+  'a HEAD that disagrees with the head in front of slices ends them (RFC 9111 §4.3.5)',
+  SLICED,
+  async (t, edge) => {
+    const { get, head, origin } = edge
+    origin.answers('/', content())
+    await get('/', { Range: 'bytes=0-9' })
+    origin.answers('/', content({ fields: { ...FIELDS, ETag: '"2"' }, version: 2 }))
+    await head('/', { 'Cache-Control': 'no-cache' })
+    await assertRange(t, edge, '/', ['bytes=0-9', 0, 9], /fwd=/, 2)
+  },
+)
+
 onBoth('variants have slices of their own (RFC 9111 §4.1)', SLICED, async (t, edge) => {
   const { get, origin } = edge
   const script: Script = (wire, request) => {

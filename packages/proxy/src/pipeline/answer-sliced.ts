@@ -55,7 +55,10 @@ export function answerSliced(
 ): void {
   const selection = selectFromSliced(tx, head, now)
   if (selection.kind === 'ranges') {
-    void new SlicedAnswer(host, tx, head, selection.ranges).begin()
+    const answer = new SlicedAnswer(host, tx, head, selection.ranges)
+    answer
+      .begin()
+      .catch((cause) => host.fail(tx, new ProxyError('INTERNAL', [String(cause)], cause)))
     return
   }
   if (selection.kind === 'whole') {

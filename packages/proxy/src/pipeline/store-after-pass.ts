@@ -21,7 +21,8 @@ export function storeAfterHead(
 ): 'forgotten' | 'kept' {
   const { rule } = tx
   const { request } = tx
-  const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
+  const { whole, sliced } = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields)
+  const stored = whole ?? sliced
   if (!(stored instanceof StoredResponse) || status !== 200) return 'kept'
   if (rule === null || rule.cache.bypass) return 'kept'
   if (stored.status !== 200 || !headAgrees(stored.fields, fields)) {
