@@ -20,6 +20,8 @@ export interface CacheRule {
   readonly tagLimits: TagLimits
   /** Clients see the fields that tags come in. */
   readonly showTags: boolean
+  /** Bytes of the slices in which ranges are fetched and stored; 'automatic' = for what is large alone. */
+  readonly slice: number | 'automatic' | 'off'
 }
 
 export const DEFAULT_RULE: CacheRule = Object.freeze({
@@ -35,4 +37,5 @@ export const DEFAULT_RULE: CacheRule = Object.freeze({
   storeSetCookie: false,
   tagLimits: DEFAULT_TAG_LIMITS,
   showTags: false,
+  slice: 'automatic',
 })

@@ -228,6 +228,8 @@ export interface StoreRuleConfig {
   readonly staleWhileRevalidateMs: number | undefined
   /** RFC 5861 §4, for responses that do not say. */
   readonly staleIfErrorMs: number | undefined
+  /** Bytes of one slice; undefined = 4 MiB for what is larger than 32 MiB. */
+  readonly slice: number | 'off' | undefined
   readonly query: QueryRuleConfig
   readonly keyHeaders: readonly string[]
   readonly keyCookies: readonly string[]

@@ -108,6 +108,7 @@ function normaliseCacheRule(written: WrittenCacheRule | 'bypass' | undefined): C
     maxTtlMs: optionalMs(rule.maxTtl),
     staleWhileRevalidateMs: optionalMs(rule.staleWhileRevalidate),
     staleIfErrorMs: optionalMs(rule.staleIfError),
+    slice: normaliseSlice(rule.slice),
     query: normaliseQuery(rule.query ?? 'keep'),
     // Field names are case-insensitive (RFC 9110 §5.1), cookie names are not (RFC 6265 §4.1).
     keyHeaders: (rule.key?.headers ?? []).map((name) => name.toLowerCase()),
@@ -116,6 +117,10 @@ function normaliseCacheRule(written: WrittenCacheRule | 'bypass' | undefined): C
     originDirectives: rule.originDirectives ?? 'honour',
     storeSetCookie: rule.storeSetCookie ?? false,
   } satisfies StoreRuleConfig
+}
+
+function normaliseSlice(text: string | undefined): StoreRuleConfig['slice'] {
+  return text === undefined || text === 'off' ? text : parseSizeBytes(text)
 }
 
 function normaliseQuery(written: NonNullable<WrittenCacheRule['query']>): QueryRuleConfig {

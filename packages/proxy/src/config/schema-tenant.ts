@@ -164,6 +164,13 @@ const cacheRule = Type.Object(
           'Cache-Control of the response. With ignore, even private and no-store responses are stored: for origins whose content is known to be public.',
       }),
     ),
+    slice: Type.Optional(
+      Type.String({
+        kind: 'slice-size',
+        description:
+          "Ranges of what is not stored as a whole are fetched and stored in slices of this size, 256KiB to 64MiB; 'off' = as the client asks for them. Without it: slices of 4MiB for what is larger than 32MiB.",
+      }),
+    ),
     storeSetCookie: Type.Optional(
       Type.Boolean({
         default: false,

@@ -130,6 +130,12 @@ export const PROXY_ERRORS = {
     'http_response_incomplete',
     "Origin '%s' cut its answer short.",
   ),
+  ORIGIN_CHANGED: row(
+    'origin',
+    502,
+    'http_response_incomplete',
+    'The representation changed while it was sent in slices; the answer was cut, and what was stored of it is not used again.',
+  ),
   ORIGIN_HEAD_TOO_LARGE: row(
     'origin',
     502,

@@ -1,3 +1,4 @@
+import type { SliceRequest } from '../caching/slices.ts'
 import type { Fields } from '../http/fields.ts'
 import type {
   ClientFacts,
@@ -18,7 +19,7 @@ import { readPeerRequest } from './peer-request.ts'
  */
 export function peerDoor(
   reached: (purgeNumber: number) => Promise<boolean> | true,
-  handle: (exchange: Exchange) => void,
+  handle: (exchange: Exchange, slice: SliceRequest | null) => void,
 ): FrontDoor {
   return {
     lookUp: () => null,
@@ -28,14 +29,14 @@ export function peerDoor(
       if (read === null) return exchange.abort()
       const asked = new PeerExchange(exchange, read.request, read.client)
       const isReached = reached(read.purgeNumber)
-      if (isReached === true) return handle(asked)
+      if (isReached === true) return handle(asked, read.slice)
       let isClosed = false
       exchange.onClose = () => {
         isClosed = true
       }
       void isReached.then((inTime) => {
         if (isClosed) return
-        if (inTime) handle(asked)
+        if (inTime) handle(asked, read.slice)
         else exchange.abort()
       })
     },

@@ -1,3 +1,4 @@
+import type { SliceRequest } from '../caching/slices.ts'
 import { Fields } from '../http/fields.ts'
 import { endToEnd } from '../http/hop-by-hop.ts'
 import type { StoredMetadata } from '../storage/stored-response.ts'
@@ -21,6 +22,7 @@ interface PeerFacts {
   readonly client: ClientFacts
   /** The asking worker has applied purges up to this number: the answer must not be older. */
   readonly purgeNumber: number
+  readonly slice?: SliceRequest
 }
 
 /** The client's fields without its own conditions and range, which the asking worker evaluates. */
@@ -29,6 +31,7 @@ export function peerFields(
   client: ClientFacts,
   conditions: Fields,
   purgeNumber: number,
+  slice: SliceRequest | null,
 ): Fields {
   const facts: PeerFacts = {
     scheme: request.scheme,
@@ -36,6 +39,7 @@ export function peerFields(
     httpVersion: request.httpVersion,
     client,
     purgeNumber,
+    ...(slice === null ? {} : { slice }),
   }
   const own = endToEnd(request.fields).without((name) => NOT_PASSED_ON.has(name))
   const host = request.authority === '' ? 'larder' : request.authority
@@ -61,9 +65,12 @@ const NOT_PASSED_ON: ReadonlySet<string> = new Set([
 ])
 
 /** The request as the client made it; null when the peer did not say. */
-export function readPeerRequest(
-  head: RequestHead,
-): { request: RequestHead; client: ClientFacts; purgeNumber: number } | null {
+export function readPeerRequest(head: RequestHead): {
+  request: RequestHead
+  client: ClientFacts
+  purgeNumber: number
+  slice: SliceRequest | null
+} | null {
   const text = head.fields.get(PEER_FIELD)
   if (text === undefined) return null
   let facts: PeerFacts
@@ -73,9 +80,10 @@ export function readPeerRequest(
   } catch {
     return null
   }
-  const { scheme, authority, httpVersion, client, purgeNumber } = facts
+  const { scheme, authority, httpVersion, client, purgeNumber, slice = null } = facts
   const fields = head.fields.without((name) => name === PEER_FIELD)
-  return { request: { ...head, scheme, authority, httpVersion, fields }, client, purgeNumber }
+  const request = { ...head, scheme, authority, httpVersion, fields }
+  return { request, client, purgeNumber, slice }
 }
 
 /** What another worker has to know of a stored response beside its fields, so that a purge finds its copy, too. */

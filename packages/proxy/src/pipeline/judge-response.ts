@@ -1,12 +1,9 @@
-import { ageBase, hasUsableAge } from '../caching/age.ts'
-import type { CacheControl } from '../caching/cache-control.ts'
 import type { CacheRule } from '../caching/cache-rule.ts'
 import { freshenedFields, validatesStored } from '../caching/freshen.ts'
 import {
   type KeepDecision,
   mayKeep,
   mayStore,
-  type ReusePolicy,
   reusePolicy,
   type StoreRefusal,
   withheldFields,
@@ -14,35 +11,14 @@ import {
 import { responseTags, TAG_FIELDS } from '../caching/response-tags.ts'
 import { CONSUMED_FIELDS, responseDirectives } from '../caching/targeted-cache-control.ts'
 import { type VariantKey, variantKey } from '../caching/vary.ts'
-import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import { endToEnd } from '../http/hop-by-hop.ts'
 import { formatHttpDate } from '../http/http-date.ts'
 import { ProxyError } from '../http/proxy-error.ts'
-import { type ContentRange, parseContentRange } from '../http/range.ts'
 import type { StoredMetadata, StoredPart } from '../storage/stored-response.ts'
-
+import { judgeProbe, judgeSlice } from './judge-slices.ts'
 import type { Reusable } from './large-stored.ts'
-
-/** What the origin was asked, as far as its answer depends on it. */
-export interface AskedFor {
-  readonly key: string
-  readonly keyExtra: string
-  readonly method: string
-  readonly requestFields: Fields
-  readonly requestDirectives: CacheControl
-  readonly rule: CacheRule
-  /** The stored response whose validators went along. */
-  readonly validating: Reusable | null
-  /** A Range went along. */
-  readonly ranged: boolean
-  readonly requestAt: number
-  readonly purgeSequence: number
-  /** Epoch ms from which the answer's age counts, when another worker has said so exactly. */
-  readonly peerAgeBaseAt?: number
-  /** The answer's tags, when another worker has said them. */
-  readonly peerTags?: readonly string[]
-}
+import { type AskedFor, lifetime, metadataFor, rangeOf, sharedFields } from './response-metadata.ts'
 
 export type Verdict =
   | {
@@ -55,6 +31,12 @@ export type Verdict =
   | { readonly kind: 'store'; readonly metadata: StoredMetadata; readonly clientFields: Fields }
   | { readonly kind: 'pass'; readonly reason: StoreRefusal; readonly clientFields: Fields }
   | { readonly kind: 'invalid'; readonly error: ProxyError }
+  /** A slice of something large: its head is stored, and the answer as its first slice. */
+  | { readonly kind: 'sliced'; readonly head: StoredMetadata; readonly slice: StoredMetadata }
+  /** The slice that was asked for leads nowhere: ask as the client did. */
+  | { readonly kind: 'unsliceable' }
+  /** Not a slice of the representation whose head is stored: what is stored of it is of the past. */
+  | { readonly kind: 'mismatch' }
 
 /** Failures of the request rather than of the resource: they hang on fields that are no part of the key. */
 const ABOUT_THE_REQUEST: ReadonlySet<number> = new Set([412, 413, 416, 417, 431])
@@ -68,7 +50,11 @@ export function judgeResponse(
   now: number,
 ): Verdict {
   const fields = responseFields(received, now)
-  if (status === 304) return judgeNotModified(asked, fields, originName, now)
+  if (status === 304 && !asked.slice) return judgeNotModified(asked, fields, originName, now)
+  if (asked.slice) return judgeSlice(asked, asked.slice, status, fields, now)
+  if (asked.probe && asked.slicing && status === 206) {
+    return judgeProbe(asked, asked.slicing, asked.probe, fields, now)
+  }
   const pass = (reason: StoreRefusal): Verdict => ({ kind: 'pass', reason, clientFields: fields })
   let part: StoredPart | undefined
   if (status === 206) {
@@ -159,41 +145,6 @@ export function freshenedByHead(
   }
 }
 
-export function metadataFor(
-  asked: AskedFor,
-  status: number,
-  fields: Fields,
-  { policy, tags }: { readonly policy: ReusePolicy; readonly tags: readonly string[] },
-  part: StoredPart | undefined,
-  now: number,
-): StoredMetadata {
-  return {
-    key: asked.key,
-    keyExtra: asked.keyExtra,
-    variant: variantKey(fields.get('vary'), asked.requestFields),
-    status,
-    fields: sharedFields(fields, policy, asked.rule),
-    responseAt: now,
-    ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
-    policy,
-    part,
-    tags: asked.peerTags ?? tags,
-    purgeSequence: asked.purgeSequence,
-  }
-}
-
-function lifetime(
-  fields: Fields,
-  requestAt: number,
-  now: number,
-  policy: ReusePolicy,
-  peerAgeBaseAt?: number,
-): { ageBaseAt: number; freshUntilAt: number } {
-  const ageBaseAt = peerAgeBaseAt ?? ageBase(fields, requestAt, now)
-  const freshUntilAt = hasUsableAge(fields) ? ageBaseAt + policy.freshness.lifetimeMs : now
-  return { ageBaseAt, freshUntilAt }
-}
-
 /** End-to-end fields with exactly one Date (RFC 9110 §6.6.1). */
 export function responseFields(received: Fields, now: number): Fields {
   // What only our own workers may say.
@@ -217,36 +168,6 @@ export function clientSafe(fields: Fields, rule: CacheRule | null): Fields {
 export function forFollowers(fields: Fields, rule: CacheRule): Fields {
   const withheld = withheldFields(responseDirectives(fields).directives, rule)
   return fields.without((name) => withheld.includes(name))
-}
-
-/** Bytes of the body that is to be stored: of a part what Content-Range says; undefined when nobody said. */
-export function expectedBytes({ fields, part }: StoredMetadata): number | undefined {
-  const length = fields.get('content-length')
-  if (part === undefined) return length === undefined ? undefined : parseContentLength(length)
-  const range = rangeOf(fields)
-  return range === undefined ? undefined : range.last - range.first + 1
-}
-
-/** What the shared copy carries: no Age of its own, nothing withheld (RFC 9111 §3.1), tags apart from the fields. */
-function sharedFields(fields: Fields, policy: ReusePolicy, rule: CacheRule): Fields {
-  return fields.without(
-    (name) =>
-      name === 'age' ||
-      policy.withheldFields.includes(name) ||
-      (!rule.showTags && TAG_FIELDS.has(name)),
-  )
-}
-
-function rangeOf(fields: Fields): ContentRange | undefined {
-  const text = fields.get('content-range')
-  const range = text === undefined ? undefined : parseContentRange(text)
-  if (range === undefined) return undefined
-  const length = fields.get('content-length')
-  // RFC 9110 §15.3.7.1: the length is that of the part; a part of another size is not what it says.
-  if (length !== undefined && parseContentLength(length) !== range.last - range.first + 1) {
-    return undefined
-  }
-  return range
 }
 
 function invalid(originName: string, what: string): Verdict {

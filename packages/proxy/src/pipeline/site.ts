@@ -105,6 +105,7 @@ function compileRule({ path, cache }: RuleConfig, noRule: Rule): Rule {
       honourRequestDirectives: cache.requestDirectives === 'honour',
       honourOriginDirectives: cache.originDirectives === 'honour',
       storeSetCookie: cache.storeSetCookie,
+      slice: cache.slice ?? 'automatic',
     },
     query: cache.query,
     keyHeaders: cache.keyHeaders.map((name) => name.toLowerCase()),

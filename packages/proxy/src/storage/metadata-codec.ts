@@ -1,7 +1,7 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { FreshnessSource } from '../caching/freshness.ts'
 import { Fields } from '../http/fields.ts'
-import type { StoredMetadata } from './stored-response.ts'
+import { isSliced, type StoredMetadata, type StoredPart } from './stored-response.ts'
 
 /**
  * Metadata as bytes for the tiers outside the process. Field sections repeat the same names and values everywhere:
@@ -27,6 +27,10 @@ const DICTIONARY = Buffer.from(
   ].join(''),
 )
 
+type PackedPart =
+  | [first: number, completeLength: number]
+  | [first: number, completeLength: number, sliceBytes: number, generation: string]
+
 type Packed = [
   key: string,
   keyExtra: string,
@@ -42,7 +46,7 @@ type Packed = [
   staleWhileRevalidateMs: number,
   staleIfErrorMs: number | null,
   withheldFields: readonly string[],
-  part: [first: number, completeLength: number] | null,
+  part: PackedPart | null,
   purgeSequence: number,
   tags: readonly string[],
 ]
@@ -64,7 +68,7 @@ export function packMetadata(metadata: StoredMetadata): Buffer {
     policy.staleWhileRevalidateMs,
     policy.staleIfErrorMs ?? null,
     policy.withheldFields,
-    part === undefined ? null : [part.first, part.completeLength],
+    part === undefined ? null : packPart(part),
     // A fraction is this process's own: what it fetched since then is older to all others (`PurgeBus`).
     Math.floor(metadata.purgeSequence),
     metadata.tags,
@@ -104,14 +108,25 @@ export function unpackMetadata(bytes: Buffer): StoredMetadata {
       staleIfErrorMs: packed[12] ?? undefined,
       withheldFields: packed[13],
     },
-    part: packed[14] === null ? undefined : { first: packed[14][0], completeLength: packed[14][1] },
+    part: packed[14] === null ? undefined : unpackPart(packed[14]),
     purgeSequence: packed[15],
     tags: packed[16],
   }
 }
 
+function packPart({ first, completeLength, slices }: StoredPart): PackedPart {
+  if (slices === undefined) return [first, completeLength]
+  return [first, completeLength, slices.bytes, slices.generation]
+}
+
+function unpackPart([first, completeLength, bytes, generation]: PackedPart): StoredPart {
+  if (bytes === undefined || generation === undefined) return { first, completeLength }
+  return { first, completeLength, slices: { bytes, generation } }
+}
+
 /** Tells variants and parts of one key apart: 32 bits over what makes them different. */
 export function slotText(metadata: StoredMetadata): string {
   const { variant, keyExtra, part } = metadata
-  return JSON.stringify([keyExtra, variant.names, variant.values, part === undefined ? 0 : 1])
+  const kind = part === undefined ? 0 : isSliced(metadata) ? 2 : 1
+  return JSON.stringify([keyExtra, variant.names, variant.values, kind])
 }

@@ -1,6 +1,7 @@
 import { responseDate } from '../caching/freshness.ts'
 import type { ReusePolicy } from '../caching/may-store.ts'
-import type { VariantKey } from '../caching/vary.ts'
+import type { SliceSet } from '../caching/slices.ts'
+import { sameVariant, type VariantKey } from '../caching/vary.ts'
 import type { Fields } from '../http/fields.ts'
 
 /** What a tier is told of a response before its body: enough for every decision about reusing it. */
@@ -32,6 +33,32 @@ export interface StoredPart {
   /** First byte position of the body within the complete representation. */
   readonly first: number
   readonly completeLength: number
+  /** Set for a head without content, whose content is stored in slices under keys of their own. */
+  readonly slices?: SliceSet
+}
+
+export function isSliced(stored: StoredMetadata): boolean {
+  return stored.part?.slices !== undefined
+}
+
+/** Slices belong to the primary key: this is what their head's key becomes, with a line feed that no target has. */
+export function sliceKey(primaryKey: string, { generation }: SliceSet, index: number): string {
+  return `${primaryKey}\nslice ${generation} ${index}`
+}
+
+/** Content-Length of a stored response: of a sliced one, that of the representation. */
+export function contentLengthOf({ part }: StoredMetadata, bodyBytes: number): string {
+  return String(part?.slices === undefined ? bodyBytes : part.completeLength)
+}
+
+/** True for two that take each other's place: of one variant of a key, both whole, both parts or both sliced. */
+export function isSameSlot(a: StoredMetadata, b: StoredMetadata): boolean {
+  return (
+    a.keyExtra === b.keyExtra &&
+    (a.part === undefined) === (b.part === undefined) &&
+    isSliced(a) === isSliced(b) &&
+    sameVariant(a.variant, b.variant)
+  )
 }
 
 /** Encoded heads of a stored response, for the synchronous door. */

@@ -252,7 +252,7 @@ class Worker implements RunningWorker {
     if (slots < 2) return null
     const door = peerDoor(
       (number) => this.purges.whenApplied(number),
-      (exchange) => this.#pipeline.handle(exchange, true),
+      (exchange, slice) => this.#pipeline.handle(exchange, true, slice),
     )
     return new Peers({
       folder,

@@ -23,6 +23,10 @@ export class MemoryAsShared implements SharedTier {
     return found
   }
 
+  async holdsAll(keys: readonly string[]): Promise<boolean> {
+    return keys.every((key) => this.#tier.lookUp(key) !== null)
+  }
+
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
     return this.#open ? this.#tier.insert(metadata, expectedBytes) : null
   }
