@@ -16,7 +16,8 @@ function ranged(fields: FieldValues = FIELDS, body = BODY): Script {
       return wire.answer({ fields, body })
     }
     const first = range[1] === '' ? body.length - Number(range[2]) : Number(range[1])
-    const last = range[1] === '' || range[2] === '' ? body.length - 1 : Number(range[2])
+    const end = body.length - 1
+    const last = range[1] === '' || range[2] === '' ? end : Math.min(Number(range[2]), end)
     const contentRange = `bytes ${first}-${last}/${body.length}`
     const part = body.subarray(first, last + 1)
     return wire.answer({

@@ -1,5 +1,6 @@
 import { BlockList } from 'node:net'
 import { Duplex } from 'node:stream'
+import { PurgeTable } from '@larder/purge-bus'
 import { NO_DIRECTIVES } from '../../packages/proxy/src/caching/cache-control.ts'
 import { DEFAULT_RULE } from '../../packages/proxy/src/caching/cache-rule.ts'
 import { loadConfigText } from '../../packages/proxy/src/config/load.ts'
@@ -10,7 +11,9 @@ import { cacheKey } from '../../packages/proxy/src/pipeline/cache-key.ts'
 import { type HitRecorder, PipelineDoor } from '../../packages/proxy/src/pipeline/front-door.ts'
 import { judgeResponse } from '../../packages/proxy/src/pipeline/judge-response.ts'
 import { Pipeline } from '../../packages/proxy/src/pipeline/pipeline.ts'
+import { resolveUrl } from '../../packages/proxy/src/pipeline/purge-keys.ts'
 import { compileSite } from '../../packages/proxy/src/pipeline/site.ts'
+import { Purges } from '../../packages/proxy/src/purge/purges.ts'
 import { MemoryTier } from '../../packages/proxy/src/storage/memory-tier.ts'
 import type { ClientFacts, FrontDoor } from '../../packages/proxy/src/transport/exchange.ts'
 import { serveHttp1 } from '../../packages/proxy/src/transport/h1/connection.ts'
@@ -110,11 +113,14 @@ export function makeWorld(synchronous: boolean): World {
   const wheel = new TimerWheel(() => 1)
   const tier = new MemoryTier(64 * 1024 * 1024, 1024 * 1024)
   fill(tier)
+  const table = new PurgeTable({ resolve: resolveUrl(site) })
+  const purges = new Purges({ table, whenCutOff: 'serve', isAlone: true, now: () => NOW })
   const pipeline = new Pipeline({
     site,
     tier,
     shared: null,
     peers: null,
+    purges,
     clock,
     pseudonym: 'larder-test',
     trustedProxies: new BlockList(),
@@ -131,10 +137,12 @@ export function makeWorld(synchronous: boolean): World {
     countOriginBytes() {},
     countCollapsed() {},
     announceInvalidation() {},
+    purgeFrom: new BlockList(),
+    publishPurge: undefined,
   })
   const hits = { count: 0 }
   const recorder: HitRecorder = { recordHit: () => hits.count++, recordRefusal() {} }
-  const door = new PipelineDoor(site, tier, clock, pipeline, recorder)
+  const door = new PipelineDoor(site, tier, clock, purges, pipeline, recorder)
   const used: FrontDoor = synchronous ? door : generalOnly(door)
   const options = { door: used, clock, wheel, limits: DEFAULT_LIMITS }
   return {

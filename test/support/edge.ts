@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DevelopmentAuthority } from '@larder/certs'
+import { parsePurge } from '@larder/purge-bus'
 import t, { type Test } from 'tap'
 import type { Config } from '../../packages/proxy/src/config/config.ts'
 import { loadConfigText } from '../../packages/proxy/src/config/load.ts'
@@ -32,6 +33,8 @@ export interface Edge {
   request(spec: RequestSpec): Promise<ClientExchange>
   /** Sends a request whose answer is watched as it comes. */
   open(spec: RequestSpec): ClientExchange
+  /** A purge in plain words, as it comes to every worker from the bus. */
+  purge(words: string): void
 }
 
 /** What an operator would write, but for listeners and origin; the tenant's options may be among them. */
@@ -85,6 +88,7 @@ export async function startEdge(
     head: (path, fields = {}) => request({ method: 'HEAD', path, fields }),
     request,
     open: (spec) => client.open(spec),
+    purge: ports.purge,
   }
 }
 
@@ -93,6 +97,8 @@ export interface StartedProxy {
   readonly https: number
   /** One more listener on a free port; resolves to the port. */
   listen(kind: 'http' | 'https', host: string, proxyProtocol?: boolean): Promise<number>
+  /** A purge in plain words, as it comes to every worker from the bus. */
+  purge(words: string): void
   /** Another configuration for the running proxy. */
   reconfigure(options: EdgeOptions): Promise<void>
 }
@@ -118,6 +124,14 @@ export async function startProxy(
   t.teardown(() => Promise.all(workers.map((worker) => worker.drain(0))))
   // Clients meet the last worker; the others own their share of the keys.
   const worker = workers[workers.length - 1]
+  let lastNumber = 0
+  const purge = (words: string) => {
+    const parsed = parsePurge(words)
+    if (!parsed.ok) throw new Error(parsed.reason)
+    lastNumber++
+    for (const { purges } of workers)
+      purges.apply([{ number: lastNumber, message: parsed.message }])
+  }
   let listeners = 0
   const listen = async (kind: 'http' | 'https', host = '127.0.0.1', proxyProtocol = false) => {
     const listener = { kind, address: `listener ${++listeners}`, proxyProtocol }
@@ -127,6 +141,7 @@ export async function startProxy(
     http: await listen('http'),
     https: await listen('https'),
     listen,
+    purge,
     reconfigure: async (changed) => {
       const next = await configFor(originUrl, changed)
       await Promise.all(workers.map((each) => each.configure(next)))

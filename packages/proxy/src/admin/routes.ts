@@ -3,10 +3,12 @@ import { Type } from 'typebox'
 import { renderPrometheus } from '../observability/prometheus.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { sendProblem } from './problem-details.ts'
+import { registerPurgeRoutes } from './purge-routes.ts'
 import { stats, workerStats } from './stats.ts'
 import { visibleConfig } from './visible-config.ts'
 
 export function registerRoutes(app: FastifyInstance, supervisor: Supervisor): void {
+  registerPurgeRoutes(app, supervisor)
   app.get(
     '/healthz',
     { config: { access: 'anyone' }, schema: { summary: 'The primary is alive.', security: [] } },
@@ -23,7 +25,8 @@ export function registerRoutes(app: FastifyInstance, supervisor: Supervisor): vo
     },
     async (request, reply) => {
       const { ready, reasons } = supervisor.readiness()
-      if (ready) return { status: 'ready' }
+      // A lost bus must not become a lost site: the state of purges is told, and is no reason.
+      if (ready) return { status: 'ready', purges: supervisor.purges.status()?.state.kind }
       // Reasons may quote paths and addresses of this machine.
       const more = request.caller === undefined ? {} : { reasons }
       return sendProblem(reply, 503, 'Not every worker serves.', more)

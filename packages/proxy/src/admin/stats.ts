@@ -1,3 +1,4 @@
+import type { BusStatus } from '@larder/purge-bus'
 import { quantileSeconds } from '../observability/histogram-buckets.ts'
 import type { MergedMetrics } from '../observability/metrics-merge.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
@@ -46,6 +47,8 @@ export interface Stats {
   readonly originBytes: number
   readonly memoryBytes: number
   readonly memoryObjects: number
+  /** null before the bus is up. */
+  readonly purges: BusStatus | null
   readonly durationSeconds: { readonly p50: number; readonly p99: number }
   readonly firstByteSeconds: { readonly p50: number; readonly p99: number }
 }
@@ -78,6 +81,7 @@ export function stats(supervisor: Supervisor, tenant: string | undefined): Parti
     originBytes: valueOfSeries(metrics, 'larder_origin_bytes_total'),
     memoryBytes: valueOfSeries(metrics, 'larder_memory_bytes'),
     memoryObjects: valueOfSeries(metrics, 'larder_memory_objects'),
+    purges: supervisor.purges.status(),
     durationSeconds: quantiles(metrics, 'larder_request_duration_seconds'),
     firstByteSeconds: quantiles(metrics, 'larder_first_byte_seconds'),
   }

@@ -1,3 +1,5 @@
+import { DEFAULT_TAG_LIMITS, type TagLimits } from './response-tags.ts'
+
 /** What a rule of the configuration says about caching: compiled once, read by the decisions. Times in ms. */
 export interface CacheRule {
   readonly bypass: boolean
@@ -14,6 +16,12 @@ export interface CacheRule {
   readonly honourOriginDirectives: boolean
   /** Responses with Set-Cookie and explicit freshness may be stored, without that field. */
   readonly storeSetCookie: boolean
+  /** A response with more is not stored. */
+  readonly tagLimits: TagLimits
+  /** Clients see the fields that tags come in. */
+  readonly showTags: boolean
+  /** Bytes of the slices in which ranges are fetched and stored; 'automatic' = for what is large alone. */
+  readonly slice: number | 'automatic' | 'off'
 }
 
 export const DEFAULT_RULE: CacheRule = Object.freeze({
@@ -27,4 +35,7 @@ export const DEFAULT_RULE: CacheRule = Object.freeze({
   honourRequestDirectives: true,
   honourOriginDirectives: true,
   storeSetCookie: false,
+  tagLimits: DEFAULT_TAG_LIMITS,
+  showTags: false,
+  slice: 'automatic',
 })

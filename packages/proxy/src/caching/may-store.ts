@@ -8,6 +8,7 @@ import {
   hasExplicitFreshness,
   isHeuristicallyCacheable,
 } from './freshness.ts'
+import { responseTags } from './response-tags.ts'
 import { type ResponseDirectives, responseDirectives } from './targeted-cache-control.ts'
 
 /** Why a response was not stored: `detail` of Cache-Status, and a word of the access log. */
@@ -25,6 +26,7 @@ export type StoreRefusal =
   | 'vary-client'
   | 'no-freshness'
   | 'too-large'
+  | 'too-many-tags'
   | 'incomplete'
   | 'end-unverified'
   | 'partial-without-validator'
@@ -46,7 +48,7 @@ export interface ReusePolicy {
 }
 
 export type StoreDecision =
-  | { readonly store: true; readonly policy: ReusePolicy }
+  | { readonly store: true; readonly policy: ReusePolicy; readonly tags: readonly string[] }
   | { readonly store: false; readonly reason: StoreRefusal }
 
 export interface StoreQuestion {
@@ -103,7 +105,10 @@ export function mayStore(question: StoreQuestion): StoreDecision {
   if (!explicit && !controls.directives.public && !isHeuristicallyCacheable(status)) {
     return refuse('status')
   }
-  return usefulPolicy(question, controls)
+  const tags = responseTags(fields, rule.tagLimits)
+  if (tags === null) return refuse('too-many-tags')
+  const policy = usefulPolicy(question, controls)
+  return policy === null ? refuse('no-freshness') : { store: true, policy, tags }
 }
 
 /** What a validation does to the stored response that it was for. */
@@ -122,6 +127,7 @@ export function mayKeep(question: StoreQuestion): KeepDecision {
   if (rule.honourOriginDirectives && forbiddenByOrigin(status, controls.directives)) return 'forget'
   if (unmatchableVary(fields) !== undefined) return 'forget'
   if (rule.honourRequestDirectives && question.requestDirectives.noStore) return 'leave'
+  if (responseTags(fields, rule.tagLimits) === null) return 'forget'
   const authorized = question.requestFields.has('authorization')
   return authorized && !allowsAuthorization(controls) ? 'leave' : 'update'
 }
@@ -151,7 +157,7 @@ function allowsAuthorization({ directives }: ResponseDirectives): boolean {
 }
 
 /** A response that is never fresh, never usable stale and cannot be validated is of no use in a store. */
-function usefulPolicy(question: StoreQuestion, controls: ResponseDirectives): StoreDecision {
+function usefulPolicy(question: StoreQuestion, controls: ResponseDirectives): ReusePolicy | null {
   const { fields } = question
   const policy = reusePolicy(question.status, fields, controls, question.rule, question.responseAt)
   const validatable = fields.has('etag') || fields.has('last-modified')
@@ -159,8 +165,7 @@ function usefulPolicy(question: StoreQuestion, controls: ResponseDirectives): St
     policy.freshness.lifetimeMs > 0 ||
     (policy.mayServeStale &&
       (policy.staleWhileRevalidateMs > 0 || (policy.staleIfErrorMs ?? 0) > 0))
-  if (validatable || (usable && !policy.alwaysValidate)) return { store: true, policy }
-  return refuse('no-freshness')
+  return validatable || (usable && !policy.alwaysValidate) ? policy : null
 }
 
 /** Also for a stored response that a 304 has freshened: its directives may have changed. */

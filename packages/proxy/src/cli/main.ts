@@ -2,10 +2,17 @@ import { nearestName } from '../config/nearest-name.ts'
 import { checkConfigCommand } from './check-config.ts'
 import { type Command, UsageError } from './command.ts'
 import { doctorCommand } from './doctor.ts'
+import { purgeCommand } from './purge.ts'
 import { startCommand } from './start.ts'
 import { statsCommand } from './stats.ts'
 
-const COMMANDS: readonly Command[] = [startCommand, checkConfigCommand, statsCommand, doctorCommand]
+const COMMANDS: readonly Command[] = [
+  startCommand,
+  checkConfigCommand,
+  purgeCommand,
+  statsCommand,
+  doctorCommand,
+]
 
 process.exitCode = await main(process.argv.slice(2))
 

@@ -1,5 +1,6 @@
 import type { Stats } from '../admin/stats.ts'
-import { type Command, parseOptions, UsageError } from './command.ts'
+import { callAdmin, DEFAULT_ADMIN } from './call-admin.ts'
+import { type Command, parseOptions } from './command.ts'
 
 export const statsCommand: Command = {
   name: 'stats',
@@ -16,31 +17,13 @@ Example: larder stats --json | jq .requestsByCache
 `,
   async run(words) {
     const { values } = parseOptions(words, {
-      admin: { type: 'string', default: 'http://localhost:9090' },
+      admin: { type: 'string', default: DEFAULT_ADMIN },
       json: { type: 'boolean' },
     })
-    if (!URL.canParse(values.admin)) throw new UsageError(`'${values.admin}' is not a URL.`)
-    const token = process.env.LARDER_TOKEN
-    let response: Response
-    try {
-      response = await fetch(new URL('/api/v1/stats', values.admin), {
-        headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-        signal: AbortSignal.timeout(10_000),
-      })
-    } catch (error) {
-      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-      const reason = cause instanceof Error ? cause.message : String(cause)
-      process.stderr.write(
-        `Nothing answers at ${values.admin} (${reason}). Is the proxy running?\n`,
-      )
-      return 1
-    }
-    if (!response.ok) {
-      process.stderr.write(`${values.admin} answers ${response.status}: ${await response.text()}\n`)
-      return 1
-    }
+    const answer = await callAdmin({ admin: values.admin, path: '/api/v1/stats' })
+    if (answer === undefined) return 1
     // Our own admin API; its type is the one that the route returns.
-    const stats = (await response.json()) as Partial<Stats>
+    const stats = answer as Partial<Stats>
     process.stdout.write(values.json ? `${JSON.stringify(stats, null, 2)}\n` : table(stats))
     return 0
   },
@@ -60,6 +43,12 @@ function table(stats: Partial<Stats>): string {
   if (stats.originBytes !== undefined) rows.push(['from origins', mebibytes(stats.originBytes)])
   if (stats.memoryBytes !== undefined) {
     rows.push(['memory', `${mebibytes(stats.memoryBytes)} in ${stats.memoryObjects} responses`])
+  }
+  if (stats.purges != null) {
+    const { state, number, pending, deadLetters } = stats.purges
+    rows.push(['purges', `${state.kind}, number ${number}`])
+    if (pending > 0) rows.push(['  for Redis', String(pending)])
+    if (deadLetters > 0) rows.push(['  dead letters', String(deadLetters)])
   }
   if (stats.durationSeconds !== undefined) {
     const { p50, p99 } = stats.durationSeconds

@@ -11,6 +11,7 @@ export function checkConfig(written: WrittenConfig, problems: Problems): void {
   checkTenants(written, problems)
   checkTokens(written, problems)
   checkMemory(written, problems)
+  checkSlices(written, problems)
   const { redis } = written
   if (redis !== undefined && !problems.hasErrorUnder('redis')) {
     const ways = [redis.url, redis.cluster, redis.sentinels].filter((way) => way !== undefined)
@@ -175,6 +176,25 @@ function checkTokens(written: WrittenConfig, problems: Problems): void {
       problems.error(
         `${path}.role`,
         "A token of one tenant cannot be 'admin': that role is about the whole machine. Use purge or read.",
+      )
+    }
+  }
+}
+
+/** A slice must fit somewhere, or ranges would be cut in slices that nobody keeps. */
+function checkSlices(written: WrittenConfig, problems: Problems): void {
+  if (written.disk !== undefined || problems.hasErrorUnder('memory')) return
+  const { maxObjectSize = '' } = written.memory ?? {}
+  const room = parseSizeBytes(maxObjectSize) ?? 0
+  for (const [index, tenant] of (written.tenants ?? []).entries()) {
+    const path = `tenants[${index}]`
+    if (problems.hasErrorUnder(path)) continue
+    for (const [ruleIndex, { cache }] of (tenant.rules ?? []).entries()) {
+      const slice = typeof cache === 'object' ? cache.slice : undefined
+      if (slice === undefined || (parseSizeBytes(slice) ?? 0) <= room) continue
+      problems.warn(
+        `${path}.rules[${ruleIndex}].cache.slice`,
+        `Slices of ${slice} fit into no tier: there is no disk, and memory.maxObjectSize is ${maxObjectSize}. Nothing is sliced until there is room.`,
       )
     }
   }

@@ -88,6 +88,9 @@ export interface PurgeConfig {
   readonly whenCutOff: 'serve' | 'revalidate'
   /** CIDR blocks whose PURGE requests on the data listeners are obeyed; empty = none. */
   readonly purgeFrom: readonly string[]
+  /** Purges that wait here for Redis; what is beyond becomes a dead letter. */
+  readonly maxPending: number
+  readonly maxPendingAgeMs: number
 }
 
 export interface LimitsConfig {
@@ -147,8 +150,17 @@ export interface TenantConfig {
   /** The Host field that the origin sees: the client's, the origin's own authority, or this name. */
   readonly hostHeader: HostHeaderConfig
   readonly certificate: CertificateConfig | undefined
+  readonly tags: TagsConfig
   /** First match wins; when none matches, what the origin says about caching is followed. */
   readonly rules: readonly RuleConfig[]
+}
+
+/** Of responses, for purges (`caching/response-tags.ts`). */
+export interface TagsConfig {
+  readonly maxBytes: number
+  readonly maxCount: number
+  /** Clients see the fields that they come in. */
+  readonly show: boolean
 }
 
 export type HostHeaderConfig =
@@ -216,6 +228,8 @@ export interface StoreRuleConfig {
   readonly staleWhileRevalidateMs: number | undefined
   /** RFC 5861 §4, for responses that do not say. */
   readonly staleIfErrorMs: number | undefined
+  /** Bytes of one slice; undefined = 4 MiB for what is larger than 32 MiB. */
+  readonly slice: number | 'off' | undefined
   readonly query: QueryRuleConfig
   readonly keyHeaders: readonly string[]
   readonly keyCookies: readonly string[]

@@ -133,6 +133,13 @@ const BAD: [name: string, text: string, problem: RegExp][] = [
   ['bypass misspelt', withCache('bypas'), /Did you mean 'bypass'\?/],
   ['a prototype key', withCache('{ __proto__: {} }'), /There is no option '__proto__'/],
   ['a constructor key', 'constructor: 1', /There is no option 'constructor'/],
+  [
+    'slice without unit',
+    withCache("{ slice: '4' }"),
+    /size with its unit such as '4MiB', or 'off'/,
+  ],
+  ['slice too small', withCache('{ slice: 255KiB }'), /at least 256KiB/],
+  ['slice too large', withCache('{ slice: 65MiB }'), /at most 64MiB/],
   ['minTtl above maxTtl', withCache('{ minTtl: 2h, maxTtl: 1h }'), /minTtl \(2h\) is greater/],
   ['ttl outside of its bounds', withCache('{ ttl: 2h, maxTtl: 1h }'), /is not between/],
   [
@@ -349,4 +356,16 @@ t.test('originTls names an authority and a host, and says what is wrong with eit
     t.notOk(bad.ok, originTls)
     if (!bad.ok) t.match(bad.problems.map(({ message }) => message).join('\n'), expected)
   }
+})
+
+t.test('a slice that fits into no tier is said, and used as soon as there is a disk', async (t) => {
+  const sliced = withCache('{ slice: 2MiB }')
+  const without = loadConfigText(sliced, 'larder.yaml', { environment: {} })
+  t.ok(without.ok)
+  t.match(without.warnings.map(formatProblem), [/slice.*fit into no tier/])
+  const disk = 'disk: { path: /var/cache/larder }\n'
+  const withDisk = loadConfigText(disk + sliced, 'larder.yaml', { environment: {} })
+  t.same(withDisk.warnings, [])
+  const cache = withDisk.ok ? withDisk.config.tenants[0].rules[0].cache : undefined
+  t.match(cache, { slice: 2 * 1024 ** 2 })
 })

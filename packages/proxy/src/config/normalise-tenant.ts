@@ -15,7 +15,7 @@ import type {
 import type { Problems } from './problems.ts'
 import type { WrittenCacheRule, WrittenTenant } from './schema-tenant.ts'
 import { type ConfigSources, readNamedFile } from './secrets.ts'
-import { parseDurationMs } from './units.ts'
+import { parseDurationMs, parseSizeBytes } from './units.ts'
 
 /** Called only for a tenant that has passed the schema. */
 export function normaliseTenant(
@@ -39,6 +39,11 @@ export function normaliseTenant(
     originMaxConnections: written.originMaxConnections ?? 1,
     hostHeader: normaliseHostHeader(written.hostHeader ?? 'client'),
     certificate: readCertificate(written, hosts, `${path}.certificate`, sources, problems),
+    tags: {
+      maxBytes: parseSizeBytes(written.tags?.maxSize ?? '') ?? 0,
+      maxCount: written.tags?.maxCount ?? 0,
+      show: written.tags?.show ?? false,
+    },
     rules: (written.rules ?? []).map((rule) => ({
       path: rule.path,
       methods: rule.methods,
@@ -103,6 +108,7 @@ function normaliseCacheRule(written: WrittenCacheRule | 'bypass' | undefined): C
     maxTtlMs: optionalMs(rule.maxTtl),
     staleWhileRevalidateMs: optionalMs(rule.staleWhileRevalidate),
     staleIfErrorMs: optionalMs(rule.staleIfError),
+    slice: normaliseSlice(rule.slice),
     query: normaliseQuery(rule.query ?? 'keep'),
     // Field names are case-insensitive (RFC 9110 §5.1), cookie names are not (RFC 6265 §4.1).
     keyHeaders: (rule.key?.headers ?? []).map((name) => name.toLowerCase()),
@@ -111,6 +117,10 @@ function normaliseCacheRule(written: WrittenCacheRule | 'bypass' | undefined): C
     originDirectives: rule.originDirectives ?? 'honour',
     storeSetCookie: rule.storeSetCookie ?? false,
   } satisfies StoreRuleConfig
+}
+
+function normaliseSlice(text: string | undefined): StoreRuleConfig['slice'] {
+  return text === undefined || text === 'off' ? text : parseSizeBytes(text)
 }
 
 function normaliseQuery(written: NonNullable<WrittenCacheRule['query']>): QueryRuleConfig {

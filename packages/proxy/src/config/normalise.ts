@@ -52,6 +52,8 @@ export function normalise(
     purge: {
       whenCutOff: purge?.whenCutOff ?? 'serve',
       purgeFrom: (purge?.purgeFrom ?? []).map(canonicalCidr),
+      maxPending: given(purge?.maxPending),
+      maxPendingAgeMs: milliseconds(purge?.maxPendingAge),
     },
     limits: {
       maxHeaderBytes: bytes(limits?.maxHeaderSize),

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { count, duration, oneOf } from './schema-parts.ts'
+import { count, duration, oneOf, size } from './schema-parts.ts'
 
 const closed = { additionalProperties: false }
 
@@ -164,10 +164,38 @@ const cacheRule = Type.Object(
           'Cache-Control of the response. With ignore, even private and no-store responses are stored: for origins whose content is known to be public.',
       }),
     ),
+    slice: Type.Optional(
+      Type.String({
+        kind: 'slice-size',
+        description:
+          "Ranges of what is not stored as a whole are fetched and stored in slices of this size, 256KiB to 64MiB; 'off' = as the client asks for them. Without it: slices of 4MiB for what is larger than 32MiB.",
+      }),
+    ),
     storeSetCookie: Type.Optional(
       Type.Boolean({
         default: false,
         description: 'Store responses with Set-Cookie, without that field.',
+      }),
+    ),
+  },
+  closed,
+)
+
+const tags = Type.Object(
+  {
+    maxSize: size('16KiB', {
+      description: 'All tags of a response together. With more it is passed on, not stored.',
+      max: '1MiB',
+    }),
+    maxCount: count(1_000, {
+      description: 'Tags of a response. With more it is passed on, not stored.',
+      minimum: 1,
+      maximum: 100_000,
+    }),
+    show: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Clients see Surrogate-Key, Cache-Tag and Cache-Groups.',
       }),
     ),
   },
@@ -229,6 +257,7 @@ export const tenantSchema = Type.Object(
       }),
     ),
     certificate: Type.Optional(certificate),
+    tags: Type.Optional(tags),
     rules: Type.Optional(
       Type.Array(rule, {
         maxItems: 10_000,

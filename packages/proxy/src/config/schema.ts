@@ -225,6 +225,17 @@ const purge = Type.Object(
         description: 'Addresses whose PURGE requests are obeyed.',
       }),
     ),
+    maxPending: count(100_000, {
+      description:
+        'Purges that wait for Redis to come back. What is beyond becomes a dead letter (`larder purge --dead-letters`).',
+      minimum: 1,
+      maximum: 10_000_000,
+      restart: true,
+    }),
+    maxPendingAge: duration('24h', {
+      description: 'How long a purge may wait for Redis until it becomes a dead letter.',
+      restart: true,
+    }),
   },
   closed,
 )

@@ -2,6 +2,7 @@ import { domainToASCII } from 'node:url'
 import ipaddr from 'ipaddr.js'
 import { parseAuthority } from '../http/authority.ts'
 import { parseAddress } from './address.ts'
+import { parseSizeBytes } from './units.ts'
 
 interface ValueKind {
   readonly expected: string
@@ -56,7 +57,14 @@ export const VALUE_KINDS: Readonly<Record<string, ValueKind>> = {
     expected: "a path pattern such as '/media/*'",
     problem: pathPatternProblem,
   },
+  'slice-size': {
+    expected: "a size from 256KiB to 64MiB such as '4MiB', or 'off'",
+    problem: sliceSizeProblem,
+  },
 }
+
+const MIN_SLICE_BYTES = 256 * 1024
+const MAX_SLICE_BYTES = 64 * 1024 * 1024
 
 /** `10.0.0.0/8`, `192.0.2.7` becomes `192.0.2.7/32`; only for text without a problem. */
 export function canonicalCidr(text: string): string {
@@ -124,6 +132,16 @@ function pathPatternProblem(text: string): string | undefined {
   }
   if (text.startsWith('/') || text.startsWith('*')) return undefined
   return `A path pattern starts with '/' or '*'; write '/${shown(text)}'.`
+}
+
+function sliceSizeProblem(text: string): string | undefined {
+  if (text === 'off') return undefined
+  const bytes = parseSizeBytes(text)
+  if (bytes === undefined) {
+    return `Expected a size with its unit such as '4MiB', or 'off', got '${shown(text)}'.`
+  }
+  if (bytes < MIN_SLICE_BYTES) return `Expected at least 256KiB, got '${shown(text)}'.`
+  return bytes > MAX_SLICE_BYTES ? `Expected at most 64MiB, got '${shown(text)}'.` : undefined
 }
 
 function shown(text: string): string {

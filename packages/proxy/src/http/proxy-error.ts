@@ -39,6 +39,12 @@ export const PROXY_ERRORS = {
     "The connection was opened for '%s', which belongs to another tenant than '%s'. Open one for that host.",
   ),
   METHOD_REFUSED: row('client', 405, 'http_request_denied', "The method '%s' is not served here."),
+  PURGE_REFUSED: row(
+    'client',
+    403,
+    'http_request_denied',
+    'PURGE is not allowed from this address. `purge.purgeFrom` names those that may.',
+  ),
   BODY_TOO_LARGE: row(
     'client',
     413,
@@ -123,6 +129,12 @@ export const PROXY_ERRORS = {
     502,
     'http_response_incomplete',
     "Origin '%s' cut its answer short.",
+  ),
+  ORIGIN_CHANGED: row(
+    'origin',
+    502,
+    'http_response_incomplete',
+    'The representation changed while it was sent in slices; the answer was cut, and what was stored of it is not used again.',
   ),
   ORIGIN_HEAD_TOO_LARGE: row(
     'origin',

@@ -1,3 +1,4 @@
+import type { SliceRequest } from '../caching/slices.ts'
 import type { Fields } from '../http/fields.ts'
 import type {
   ClientFacts,
@@ -12,15 +13,32 @@ import type {
 import type { SwitchRefusal } from '../transport/upgraded-connection.ts'
 import { readPeerRequest } from './peer-request.ts'
 
-/** Where the requests of other workers come in: each becomes the exchange that its client had in mind. */
-export function peerDoor(handle: (exchange: Exchange) => void): FrontDoor {
+/**
+ * Where the requests of other workers come in: each becomes the exchange that its client had in mind. It waits until
+ * this worker has applied the purges that the asking one has (`reached`).
+ */
+export function peerDoor(
+  reached: (purgeNumber: number) => Promise<boolean> | true,
+  handle: (exchange: Exchange, slice: SliceRequest | null) => void,
+): FrontDoor {
   return {
     lookUp: () => null,
     answered() {},
     handle(exchange) {
       const read = readPeerRequest(exchange.request)
-      if (read === null) exchange.abort()
-      else handle(new PeerExchange(exchange, read.request, read.client))
+      if (read === null) return exchange.abort()
+      const asked = new PeerExchange(exchange, read.request, read.client)
+      const isReached = reached(read.purgeNumber)
+      if (isReached === true) return handle(asked, read.slice)
+      let isClosed = false
+      exchange.onClose = () => {
+        isClosed = true
+      }
+      void isReached.then((inTime) => {
+        if (isClosed) return
+        if (inTime) handle(asked, read.slice)
+        else exchange.abort()
+      })
     },
     refused() {},
   }

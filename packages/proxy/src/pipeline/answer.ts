@@ -6,7 +6,7 @@ import { planMultipart } from '../http/multipart-byteranges.ts'
 import type { ProxyError } from '../http/proxy-error.ts'
 import type { ByteRange } from '../http/range.ts'
 import { sfString } from '../http/structured-text.ts'
-import { PEER_AGE_FIELD } from '../peers/peer-request.ts'
+import { addPeerMetadata, PEER_AGE_FIELD } from '../peers/peer-request.ts'
 import { StoredResponse } from '../storage/stored-response.ts'
 import type { ResponseWriter } from '../transport/exchange.ts'
 import { clientSafe } from './judge-response.ts'
@@ -14,7 +14,7 @@ import { bodyLengthOf, type Reusable } from './large-stored.ts'
 import type { ResponseStream } from './response-stream.ts'
 import { type ContentSelection, notModifiedFields, selectContent } from './select-content.ts'
 import { sendBody } from './send-body.ts'
-import type { Transaction } from './transaction.ts'
+import type { Transaction, WantedBytes } from './transaction.ts'
 
 /** Answers from a complete stored response: 304, 206, 416 or whole. `now` in epoch ms. */
 export function answerStored(tx: Transaction, stored: Reusable, now: number): void {
@@ -47,6 +47,16 @@ export function answerStored(tx: Transaction, stored: Reusable, now: number): vo
   if (selection.kind !== 'ranges') return respond(tx, head.status, head.fields, null)
   const [range] = selection.ranges
   respondWithBody(tx, head.status, head.fields, stored, range.first, range.last + 1)
+}
+
+/** Answers the request for one slice with what is stored of it. */
+export function answerSlice(
+  tx: Transaction,
+  stored: Reusable,
+  { first, end }: WantedBytes,
+  now: number,
+): void {
+  respondWithBody(tx, stored.status, storedFields(tx, stored, now), stored, first, end)
 }
 
 /** Bytes [first, end) of a stored body: from memory at once, from elsewhere as they are read. */
@@ -95,6 +105,12 @@ export function answerStreaming(
 ): void {
   const { request } = tx
   fields.add('cache-status', tx.outcome.cacheStatus())
+  const { slice, wanted } = tx
+  if (slice !== null && wanted !== null) {
+    // To its very end, so that a body which is longer or never ends is noticed.
+    const isLast = wanted.end === slice.range.last - slice.range.first + 1
+    return startStream(tx, status, fields, stream, wanted.first, isLast ? Infinity : wanted.end)
+  }
   const representation = {
     status,
     completeLength,
@@ -154,24 +170,27 @@ export function respond(
   tx.exchange.respond({ status, fields }, body ?? null)
 }
 
-function noteHead(tx: Transaction, status: number): void {
+export function noteHead(tx: Transaction, status: number): void {
   tx.status = status
   tx.firstByteMs = performance.now() - tx.exchange.startedAt
 }
 
 /** Fields of an answer from the store: Age (RFC 9111 §5.1) and Cache-Status added, what was for us alone left out. */
-function storedFields(tx: Transaction, stored: Reusable, now: number): Fields {
+export function storedFields(tx: Transaction, stored: Reusable, now: number): Fields {
   tx.outcome.ttlSeconds = Math.ceil((stored.freshUntilAt - now) / 1000)
   // Another worker judges by what the origin said to this cache.
-  const fields = tx.fromPeer ? stored.fields.clone() : clientSafe(stored.fields)
+  const fields = tx.fromPeer ? stored.fields.clone() : clientSafe(stored.fields, null)
   fields.add('age', String(currentAgeSeconds(stored.ageBaseAt, now)))
   fields.add('cache-status', tx.outcome.cacheStatus())
-  if (tx.fromPeer) fields.add(PEER_AGE_FIELD, String(stored.ageBaseAt))
+  if (tx.fromPeer) {
+    fields.add(PEER_AGE_FIELD, String(stored.ageBaseAt))
+    addPeerMetadata(fields, stored)
+  }
   return fields
 }
 
 /** Status and fields of a 304, 206 or 416 made from those of a 200. */
-function partialHead(
+export function partialHead(
   selection: ContentSelection,
   fields: Fields,
   completeLength: number,

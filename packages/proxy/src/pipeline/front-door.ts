@@ -2,6 +2,7 @@ import { normaliseAcceptEncoding } from '../caching/normalise-accept.ts'
 import { parseAuthority } from '../http/authority.ts'
 import type { Clock } from '../http/clock.ts'
 import { isUnmodifiedSince, matchesAny } from '../http/preconditions.ts'
+import type { Purges } from '../purge/purges.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { StoredResponse } from '../storage/stored-response.ts'
 import type {
@@ -51,6 +52,7 @@ export class PipelineDoor implements FrontDoor {
   #site: Site
   readonly #tier: MemoryTier
   readonly #clock: Clock
+  readonly #purges: Purges
   readonly #pipeline: Pipeline
   readonly #recorder: HitRecorder
   readonly #hit = new ReadyHit()
@@ -59,12 +61,14 @@ export class PipelineDoor implements FrontDoor {
     site: Site,
     tier: MemoryTier,
     clock: Clock,
+    purges: Purges,
     pipeline: Pipeline,
     recorder: HitRecorder,
   ) {
     this.#site = site
     this.#tier = tier
     this.#clock = clock
+    this.#purges = purges
     this.#pipeline = pipeline
     this.#recorder = recorder
   }
@@ -97,6 +101,7 @@ export class PipelineDoor implements FrontDoor {
     const now = this.#clock.ms
     const stored = selectStored(chain, view)
     if (stored === null || now >= stored.freshUntilAt || stored.policy.alwaysValidate) return null
+    if (!this.#purges.isValid(stored) || this.#purges.isCutOff) return null
     this.#tier.touch(stored)
     return this.#answer(stored, isNotModified(stored, view, now), tenant, rule)
   }

@@ -1,45 +1,24 @@
-import { ageBase, hasUsableAge } from '../caching/age.ts'
-import type { CacheControl } from '../caching/cache-control.ts'
 import type { CacheRule } from '../caching/cache-rule.ts'
 import { freshenedFields, validatesStored } from '../caching/freshen.ts'
 import {
   type KeepDecision,
   mayKeep,
   mayStore,
-  type ReusePolicy,
   reusePolicy,
   type StoreRefusal,
   withheldFields,
 } from '../caching/may-store.ts'
+import { responseTags, TAG_FIELDS } from '../caching/response-tags.ts'
 import { CONSUMED_FIELDS, responseDirectives } from '../caching/targeted-cache-control.ts'
 import { type VariantKey, variantKey } from '../caching/vary.ts'
-import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import { endToEnd } from '../http/hop-by-hop.ts'
 import { formatHttpDate } from '../http/http-date.ts'
 import { ProxyError } from '../http/proxy-error.ts'
-import { type ContentRange, parseContentRange } from '../http/range.ts'
 import type { StoredMetadata, StoredPart } from '../storage/stored-response.ts'
-
+import { judgeProbe, judgeSlice } from './judge-slices.ts'
 import type { Reusable } from './large-stored.ts'
-
-/** What the origin was asked, as far as its answer depends on it. */
-export interface AskedFor {
-  readonly key: string
-  readonly keyExtra: string
-  readonly method: string
-  readonly requestFields: Fields
-  readonly requestDirectives: CacheControl
-  readonly rule: CacheRule
-  /** The stored response whose validators went along. */
-  readonly validating: Reusable | null
-  /** A Range went along. */
-  readonly ranged: boolean
-  readonly requestAt: number
-  readonly purgeSequence: number
-  /** Epoch ms from which the answer's age counts, when another worker has said so exactly. */
-  readonly peerAgeBaseAt?: number
-}
+import { type AskedFor, lifetime, metadataFor, rangeOf, sharedFields } from './response-metadata.ts'
 
 export type Verdict =
   | {
@@ -52,6 +31,12 @@ export type Verdict =
   | { readonly kind: 'store'; readonly metadata: StoredMetadata; readonly clientFields: Fields }
   | { readonly kind: 'pass'; readonly reason: StoreRefusal; readonly clientFields: Fields }
   | { readonly kind: 'invalid'; readonly error: ProxyError }
+  /** A slice of something large: its head is stored, and the answer as its first slice. */
+  | { readonly kind: 'sliced'; readonly head: StoredMetadata; readonly slice: StoredMetadata }
+  /** The slice that was asked for leads nowhere: ask as the client did. */
+  | { readonly kind: 'unsliceable' }
+  /** Not a slice of the representation whose head is stored: what is stored of it is of the past. */
+  | { readonly kind: 'mismatch' }
 
 /** Failures of the request rather than of the resource: they hang on fields that are no part of the key. */
 const ABOUT_THE_REQUEST: ReadonlySet<number> = new Set([412, 413, 416, 417, 431])
@@ -65,7 +50,11 @@ export function judgeResponse(
   now: number,
 ): Verdict {
   const fields = responseFields(received, now)
-  if (status === 304) return judgeNotModified(asked, fields, originName, now)
+  if (status === 304 && !asked.slice) return judgeNotModified(asked, fields, originName, now)
+  if (asked.slice) return judgeSlice(asked, asked.slice, status, fields, now)
+  if (asked.probe && asked.slicing && status === 206) {
+    return judgeProbe(asked, asked.slicing, asked.probe, fields, now)
+  }
   const pass = (reason: StoreRefusal): Verdict => ({ kind: 'pass', reason, clientFields: fields })
   let part: StoredPart | undefined
   if (status === 206) {
@@ -87,7 +76,7 @@ export function judgeResponse(
     rule: asked.rule,
   })
   if (!decision.store) return pass(decision.reason)
-  const metadata = metadataFor(asked, status, fields, decision.policy, part, now)
+  const metadata = metadataFor(asked, status, fields, decision, part, now)
   return { kind: 'store', metadata, clientFields: fields }
 }
 
@@ -109,13 +98,23 @@ function judgeNotModified(
     metadata: {
       ...stored,
       variant: freshenedVariant(stored, dated, asked.requestFields),
-      fields: sharedFields(dated, policy),
+      fields: sharedFields(dated, policy, asked.rule),
       responseAt: now,
       ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
       policy,
+      tags: asked.peerTags ?? freshenedTags(stored, fields, asked.rule),
       purgeSequence: asked.purgeSequence,
     },
   }
+}
+
+/** An update that says nothing of tags leaves them as they were (RFC 9111 §3.2). */
+function freshenedTags(stored: StoredMetadata, update: Fields, rule: CacheRule): readonly string[] {
+  for (const name of TAG_FIELDS) {
+    // Too many were refused before this: `mayKeep`.
+    if (update.has(name)) return responseTags(update, rule.tagLimits) ?? stored.tags
+  }
+  return stored.tags
 }
 
 /** Nominated fields that are new with the update have the values of the request that brought it. */
@@ -138,50 +137,18 @@ export function freshenedByHead(
   return {
     ...stored,
     variant: freshenedVariant(stored, dated, request),
-    fields: sharedFields(dated, policy),
+    fields: sharedFields(dated, policy, rule),
     responseAt: now,
     ...lifetime(head, requestAt, now, policy),
     policy,
+    tags: freshenedTags(stored, head, rule),
   }
-}
-
-export function metadataFor(
-  asked: AskedFor,
-  status: number,
-  fields: Fields,
-  policy: ReusePolicy,
-  part: StoredPart | undefined,
-  now: number,
-): StoredMetadata {
-  return {
-    key: asked.key,
-    keyExtra: asked.keyExtra,
-    variant: variantKey(fields.get('vary'), asked.requestFields),
-    status,
-    fields: sharedFields(fields, policy),
-    responseAt: now,
-    ...lifetime(fields, asked.requestAt, now, policy, asked.peerAgeBaseAt),
-    policy,
-    part,
-    purgeSequence: asked.purgeSequence,
-  }
-}
-
-function lifetime(
-  fields: Fields,
-  requestAt: number,
-  now: number,
-  policy: ReusePolicy,
-  peerAgeBaseAt?: number,
-): { ageBaseAt: number; freshUntilAt: number } {
-  const ageBaseAt = peerAgeBaseAt ?? ageBase(fields, requestAt, now)
-  const freshUntilAt = hasUsableAge(fields) ? ageBaseAt + policy.freshness.lifetimeMs : now
-  return { ageBaseAt, freshUntilAt }
 }
 
 /** End-to-end fields with exactly one Date (RFC 9110 §6.6.1). */
 export function responseFields(received: Fields, now: number): Fields {
-  const fields = endToEnd(received)
+  // What only our own workers may say.
+  const fields = endToEnd(received).without((name) => name.startsWith('larder-peer'))
   if (fields.values('date').length !== 1) fields.set('date', formatHttpDate(now))
   return fields
 }
@@ -191,40 +158,16 @@ export function interimFields(received: Fields): Fields {
   return endToEnd(received).without((name) => name === 'content-length')
 }
 
-/** Without the fields that were meant for this cache alone. */
-export function clientSafe(fields: Fields): Fields {
-  return fields.without((name) => CONSUMED_FIELDS.has(name))
+/** Without the fields that were meant for this cache alone; `rule` = null for what is stored, which has no others. */
+export function clientSafe(fields: Fields, rule: CacheRule | null): Fields {
+  const hideTags = rule?.showTags === false
+  return fields.without((name) => CONSUMED_FIELDS.has(name) || (hideTags && TAG_FIELDS.has(name)))
 }
 
 /** What of an answer that is not stored goes to those who only waited with the one who asked. */
 export function forFollowers(fields: Fields, rule: CacheRule): Fields {
   const withheld = withheldFields(responseDirectives(fields).directives, rule)
   return fields.without((name) => withheld.includes(name))
-}
-
-/** Bytes of the body that is to be stored: of a part what Content-Range says; undefined when nobody said. */
-export function expectedBytes({ fields, part }: StoredMetadata): number | undefined {
-  const length = fields.get('content-length')
-  if (part === undefined) return length === undefined ? undefined : parseContentLength(length)
-  const range = rangeOf(fields)
-  return range === undefined ? undefined : range.last - range.first + 1
-}
-
-/** What the shared copy carries: no Age of its own, nothing withheld (RFC 9111 §3.1). */
-function sharedFields(fields: Fields, policy: ReusePolicy): Fields {
-  return fields.without((name) => name === 'age' || policy.withheldFields.includes(name))
-}
-
-function rangeOf(fields: Fields): ContentRange | undefined {
-  const text = fields.get('content-range')
-  const range = text === undefined ? undefined : parseContentRange(text)
-  if (range === undefined) return undefined
-  const length = fields.get('content-length')
-  // RFC 9110 §15.3.7.1: the length is that of the part; a part of another size is not what it says.
-  if (length !== undefined && parseContentLength(length) !== range.last - range.first + 1) {
-    return undefined
-  }
-  return range
 }
 
 function invalid(originName: string, what: string): Verdict {

@@ -3,7 +3,12 @@ import type { ReusePolicy } from '../caching/may-store.ts'
 import type { VariantKey } from '../caching/vary.ts'
 import type { Fields } from '../http/fields.ts'
 import type { StoredHandle } from '../storage/shared-tier.ts'
-import type { StoredMetadata, StoredPart, StoredResponse } from '../storage/stored-response.ts'
+import {
+  isSliced,
+  type StoredMetadata,
+  type StoredPart,
+  type StoredResponse,
+} from '../storage/stored-response.ts'
 
 /** A complete stored response that is too large for memory: its body is read from its tier, piece by piece. */
 export class LargeStored implements StoredMetadata {
@@ -18,6 +23,7 @@ export class LargeStored implements StoredMetadata {
   readonly freshUntilAt: number
   readonly policy: ReusePolicy
   readonly part: StoredPart | undefined
+  readonly tags: readonly string[]
   readonly purgeSequence: number
   readonly entityTag: string | undefined
   readonly lastModified: string | undefined
@@ -35,6 +41,7 @@ export class LargeStored implements StoredMetadata {
     this.freshUntilAt = metadata.freshUntilAt
     this.policy = metadata.policy
     this.part = metadata.part
+    this.tags = metadata.tags
     this.purgeSequence = metadata.purgeSequence
     this.entityTag = metadata.fields.get('etag')
     this.lastModified = metadata.fields.get('last-modified')
@@ -45,6 +52,8 @@ export class LargeStored implements StoredMetadata {
 /** What a request can be answered from. */
 export type Reusable = StoredResponse | LargeStored
 
+/** Bytes of its content, which a sliced one has elsewhere. */
 export function bodyLengthOf(stored: Reusable): number {
-  return stored instanceof LargeStored ? stored.handle.bodyLength : stored.body.length
+  if (stored instanceof LargeStored) return stored.handle.bodyLength
+  return isSliced(stored) ? (stored.part?.completeLength ?? 0) : stored.body.length
 }

@@ -10,23 +10,37 @@ import type {
   OriginRequest,
   ResponseFraming,
 } from '../origin/origin-fetch.ts'
-import { readPeerAnswer } from '../peers/peer-request.ts'
+import { addPeerMetadata, readPeerAnswer } from '../peers/peer-request.ts'
 import type { FillInsertion } from '../storage/fill-insertion.ts'
-import type { StoredMetadata } from '../storage/stored-response.ts'
+import { isSliced, type StoredMetadata, type StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
 import {
-  type AskedFor,
   clientSafe,
-  expectedBytes,
   forFollowers,
   interimFields,
   judgeResponse,
   type Verdict,
 } from './judge-response.ts'
+import { asWhole, slicedHead } from './judge-slices.ts'
 import type { Reusable } from './large-stored.ts'
 import type { FetchPlan } from './plan-fetch.ts'
+import { type AskedFor, expectedBytes } from './response-metadata.ts'
 import { ResponseStream } from './response-stream.ts'
 import type { Transaction } from './transaction.ts'
+
+/** What an origin call has to say about slices. */
+export interface CallSlices {
+  /** The head in front of slices that memory has for the call's request by now. */
+  headFor(call: OriginCall): StoredResponse | null
+  /** A head is stored, in front of slices; returns it. */
+  storeHead(metadata: StoredMetadata): StoredResponse
+  /** A slice has come: its head is known to be current. */
+  came(call: OriginCall, fields: Fields): void
+  /** What is stored in slices may not be kept any longer. */
+  refused(call: OriginCall): void
+  /** Ranges of this key are asked for as they come, for a while. */
+  unsliceable(call: OriginCall): void
+}
 
 /** What an origin call needs of the pipeline. */
 export interface CallHost {
@@ -40,6 +54,12 @@ export interface CallHost {
   freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable
   /** Epoch ms. */
   now(): number
+  /** Number of the last purge in force. */
+  readonly purgeNumber: number
+  /** A purge has come since the fetch of this response began, and covers it. */
+  isPurged(metadata: StoredMetadata): boolean
+  /** The same while nothing is known of it but the key: it may be covered. */
+  mayBePurged(key: string, number: number): boolean
   /** The request to send: with the stored response's validators, or without any condition. */
   originRequest(call: OriginCall): OriginRequest
   /** Removes one stored response from every tier. */
@@ -55,6 +75,15 @@ export interface CallHost {
   finished(call: OriginCall): void
   /** The response could not be stored: requests for the key need not wait for each other for a while. */
   uncacheable(call: OriginCall): void
+  readonly slices: CallSlices
+  /** From now on the call is the one for this slice: `key`. */
+  becomesSlice(call: OriginCall, key: string): void
+  /** The origin ignores Range: whoever wants one of this key reads along. */
+  becomesWhole(call: OriginCall): void
+  /** It looks again, as if it had just come. */
+  again(tx: Transaction): void
+  /** The slice that it asked for is not to be had. */
+  mismatch(tx: Transaction): void
   countOrigin(tx: Transaction, outcome: string): void
   countOriginBytes(bytes: number): void
 }
@@ -72,12 +101,15 @@ const ABOUT_THE_CLIENT: ReadonlySet<unknown> = new Set([
   'purged',
 ])
 
+/** Refusals of what the owner has all the same: a large body, a multipart one put together for this client. */
+const KEPT_BY_OWNER: ReadonlySet<unknown> = new Set(['too-large', 'partial-without-validator'])
+
 /**
  * One request to the origin whose answer may be stored, and the exchanges that wait for it ("collapsed requests",
  * RFC 9111 §4). It belongs to no client: whoever leaves, it goes on for the others and for the store.
  */
 export class OriginCall implements OriginHandler {
-  readonly callKey: string
+  callKey: string
   asked: AskedFor
   /** The exchange whose request is sent. Its fields decide what variant the answer is. */
   readonly leader: Transaction
@@ -93,7 +125,9 @@ export class OriginCall implements OriginHandler {
   #stream: ResponseStream | null = null
   #insertion: FillInsertion | null = null
   #metadata: StoredMetadata | null = null
+  /** As the answer is treated: a 206 with all there is counts as 200. */
   #status = 0
+  #receivedStatus = 0
   #completeLength: number | undefined
   #reelected = false
   /** The owner can give its answer to everyone who asks. */
@@ -101,6 +135,8 @@ export class OriginCall implements OriginHandler {
   /** The owner tells of an origin that cannot be had: so it is for everyone who waits. */
   #ownersFailure = false
   #mayStore = true
+  /** What comes is one slice, for whoever has found its head. */
+  #isSlice = false
   #ended = false
 
   constructor(
@@ -117,6 +153,12 @@ export class OriginCall implements OriginHandler {
     this.leader = leader
     this.fallback = fallback
     this.plan = plan
+    this.#isSlice = Boolean(asked.slice)
+  }
+
+  /** Its call key while a 200 comes in answer to a range. */
+  get keyWhenWhole(): string {
+    return `${this.callKey.slice(0, this.callKey.lastIndexOf('\n'))}\nin place of ranges`
   }
 
   start(): void {
@@ -125,7 +167,8 @@ export class OriginCall implements OriginHandler {
 
   /** False when the answer has gone too far to be read from its first byte, or is not for this request. */
   join(tx: Transaction): boolean {
-    if (this.#ended) return false
+    // Whoever comes after a purge gets what was fetched after it.
+    if (this.#ended || this.#isOvertaken()) return false
     if (this.#stream === null) {
       this.#wait(tx)
       return true
@@ -144,11 +187,18 @@ export class OriginCall implements OriginHandler {
     return true
   }
 
+  #isOvertaken(): boolean {
+    const { key, purgeSequence } = this.asked
+    return this.#metadata === null
+      ? this.#host.mayBePurged(key, purgeSequence)
+      : this.#host.isPurged(this.#metadata)
+  }
+
   /** Whoever reads along learns the same as whoever asked; another worker goes by it. */
   #explain(tx: Transaction, metadata: StoredMetadata | null, now: number): void {
     if (metadata === null) return
     tx.outcome.stored = true
-    if (this.owner === null) tx.outcome.forwardStatus = this.#status
+    if (this.owner === null) tx.outcome.forwardStatus = this.#receivedStatus
     tx.outcome.ttlSeconds = Math.ceil((metadata.freshUntilAt - now) / 1000)
   }
 
@@ -179,6 +229,20 @@ export class OriginCall implements OriginHandler {
     originName: string,
     framing: ResponseFraming = 'certain',
   ): void {
+    const forSlices = this.#takeForSlices()
+    this.#headCame(status, received, originName, framing)
+    for (const tx of forSlices) this.#host.again(tx)
+  }
+
+  /** Those who wait for the slice that this call asks for, without being the one for it: it is, or it is not, by now. */
+  #takeForSlices(): Transaction[] {
+    if (this.asked.slice) return []
+    const taken = this.#waiting.filter((tx) => tx.slice !== null && !tx.closed)
+    this.#waiting = this.#waiting.filter((tx) => tx.slice === null)
+    return taken
+  }
+
+  #headCame(status: number, received: Fields, originName: string, framing: ResponseFraming): void {
     const now = this.#host.now()
     if (this.owner === null) {
       this.#host.countOrigin(this.leader, `${Math.floor(status / 100)}xx`)
@@ -187,16 +251,20 @@ export class OriginCall implements OriginHandler {
       if (this.owner === null) tx.outcome.origin = originName
       tx.outcome.originHeadMs = performance.now() - tx.exchange.startedAt
     }
-    this.#status = status
+    const whole = this.asked.probe && status === 206 ? asWhole(received) : null
+    this.#receivedStatus = status
+    this.#status = whole === null ? status : 200
+    if (this.asked.slicing) this.asked = { ...this.asked, known: this.#host.slices.headFor(this) }
     if (ERROR_STATUSES.has(status) && this.#useStale('error-status')) {
       this.#abandonFetch()
       return
     }
     const verdict =
       this.owner === null
-        ? judgeResponse(this.asked, status, received, originName, now)
+        ? judgeResponse(this.asked, this.#status, whole ?? received, originName, now)
         : this.#judgePeer(status, received, originName, now)
     if (this.#asksForLess(verdict)) return this.#askAgain()
+    if (framing === 'until-close' && verdict.kind === 'sliced') return this.#unsliceable()
     if (verdict.kind === 'store' && framing === 'until-close') {
       // RFC 9112 §9.8: what may have been cut without a sign is passed on, and not kept.
       return this.#pass(verdict.clientFields, false, { reason: 'end-unverified' })
@@ -206,17 +274,14 @@ export class OriginCall implements OriginHandler {
 
   /** The owner's answer is this cache's own: its Cache-Status becomes ours, its age is exact. */
   #judgePeer(status: number, received: Fields, originName: string, now: number): Verdict {
-    const { fields, cacheStatus, ageBaseAt } = readPeerAnswer(received)
+    const { fields, cacheStatus, ageBaseAt, purgeNumber, tags } = readPeerAnswer(received)
     for (const tx of this.#waiting) tx.outcome.tookOver(cacheStatus)
     this.#ownerStores = /; (?:stored|hit)(?:;|$)/.test(cacheStatus)
     this.#ownersFailure = /^Larder; error=/.test(received.get('proxy-status') ?? '')
-    return judgeResponse(
-      { ...this.asked, peerAgeBaseAt: ageBaseAt },
-      status,
-      fields,
-      originName,
-      now,
-    )
+    // Its store may hold what was fetched long before this was asked.
+    const purgeSequence = Math.min(purgeNumber, this.asked.purgeSequence)
+    const asked = { ...this.asked, purgeSequence, peerAgeBaseAt: ageBaseAt, peerTags: tags }
+    return judgeResponse(asked, status, fields, originName, now)
   }
 
   /** The rest of a stored part cannot be had: a range that no client asked for must not show in the answer. */
@@ -234,9 +299,24 @@ export class OriginCall implements OriginHandler {
       case 'invalid':
         this.#abandonFetch()
         return this.#failed(verdict.error)
+      case 'sliced':
+        return this.#sliced(verdict.head, verdict.slice, now)
+      case 'unsliceable':
+        return this.#unsliceable()
+      case 'mismatch':
+        return this.#mismatch()
       case 'store':
+        this.#learn(verdict.clientFields, now)
         return this.#store(verdict.metadata, verdict.clientFields, now)
       case 'pass':
+        this.#learn(verdict.clientFields, now)
+        if (
+          this.asked.slice &&
+          !ABOUT_THE_CLIENT.has(verdict.reason) &&
+          verdict.reason !== 'status'
+        ) {
+          this.#host.slices.refused(this)
+        }
         return this.#pass(
           verdict.clientFields,
           this.#ownersFailure || (ERROR_STATUSES.has(this.#status) && verdict.reason === 'status'),
@@ -245,10 +325,63 @@ export class OriginCall implements OriginHandler {
     }
   }
 
+  /** From what an origin says beside the answer to the client's own range, or to one slice. */
+  #learn(fields: Fields, now: number): void {
+    const { slicing, probe, slice } = this.asked
+    if (!this.#mayStore || this.owner !== null || this.#status !== 206) return
+    if (slice) return this.#host.slices.came(this, fields)
+    if (!slicing || probe) return
+    const head = slicedHead(this.asked, slicing, fields, now)
+    if (head !== null && !this.#isKnown(head)) this.#host.slices.storeHead(head)
+  }
+
+  /** Whoever waits gets what it wants in slices, of which this is the first. */
+  #sliced(headMetadata: StoredMetadata, slice: StoredMetadata, now: number): void {
+    if (this.#host.isPurged(headMetadata)) {
+      // Its slices would be fetched after the purge, and this one before.
+      this.#abandonFetch()
+      for (const tx of this.#takeWaiting()) this.#host.again(tx)
+      return
+    }
+    const insertion = this.#mayStore ? this.#host.insert(this, slice, expectedBytes(slice)) : null
+    if (insertion === null) return this.#unsliceable()
+    const { known } = this.asked
+    const isKnown = known && this.#isKnown(headMetadata)
+    const head = isKnown ? known : this.#host.slices.storeHead(headMetadata)
+    this.#metadata = slice
+    this.#insertion = insertion
+    this.#isSlice = true
+    this.#stream = new ResponseStream(this.#requireFetch(), insertion)
+    this.#host.becomesSlice(this, slice.key)
+    for (const tx of this.#takeWaiting()) {
+      if (tx !== this.leader && !isOfVariant(tx, head.variant, head.fields)) {
+        this.#host.release(tx)
+        continue
+      }
+      this.#explain(tx, headMetadata, now)
+      this.#host.useStored(tx, head)
+    }
+  }
+
+  #isKnown({ part }: StoredMetadata): boolean {
+    return this.asked.known?.part?.slices?.generation === part?.slices?.generation
+  }
+
+  #unsliceable(): void {
+    this.#abandonFetch()
+    this.#host.slices.unsliceable(this)
+    for (const tx of this.#takeWaiting()) this.#host.again(tx)
+  }
+
+  #mismatch(): void {
+    this.#abandonFetch()
+    for (const tx of this.#takeWaiting()) this.#host.mismatch(tx)
+  }
+
   #freshened(metadata: StoredMetadata, keep: KeepDecision): void {
     const stored = this.asked.validating ?? raise()
     // A 304 must not bring back what was invalidated while it was asked for.
-    if (!this.#mayStore) return this.#askAgain()
+    if (!this.#mayStore || this.#host.isPurged(metadata)) return this.#askAgain()
     const fresh = this.#host.freshen(stored, metadata, keep)
     this.#end()
     for (const tx of this.#takeWaiting()) {
@@ -262,9 +395,18 @@ export class OriginCall implements OriginHandler {
   }
 
   #askAgain(): void {
+    const { validating } = this.asked
+    if (validating !== null && isSliced(validating)) {
+      // Without its range the request would be for all of something large.
+      this.#abandonFetch()
+      this.#host.forget(validating)
+      for (const tx of this.#takeWaiting()) this.#host.again(tx)
+      return
+    }
     this.#fetch?.abort()
     this.unconditional = true
-    this.asked = { ...this.asked, validating: null, ranged: false }
+    const purgeSequence = this.#host.purgeNumber
+    this.asked = { ...this.asked, validating: null, ranged: false, purgeSequence }
     if (this.#status === 304) {
       for (const tx of this.#waiting) tx.outcome.detail = 'not-modified-mismatch'
     }
@@ -274,6 +416,8 @@ export class OriginCall implements OriginHandler {
   #store(metadata: StoredMetadata, clientFields: Fields, now: number): void {
     const length = metadata.fields.get('content-length')
     this.#completeLength = length === undefined ? undefined : parseContentLength(length)
+    // What was under way when the purge came is for those who waited already.
+    if (this.#host.isPurged(metadata)) this.#mayStore = false
     const insertion = this.#mayStore
       ? this.#host.insert(this, metadata, expectedBytes(metadata))
       : null
@@ -286,6 +430,7 @@ export class OriginCall implements OriginHandler {
     this.#metadata = metadata
     this.#insertion = insertion
     this.#stream = new ResponseStream(this.#requireFetch(), insertion)
+    if (this.plan.range !== undefined && this.#receivedStatus === 200) this.#host.becomesWhole(this)
     if (this.plan.completesPart && this.#status === 206) return
     for (const tx of this.#takeWaiting()) {
       if (tx !== this.leader && !this.#isFor(tx)) {
@@ -307,7 +452,7 @@ export class OriginCall implements OriginHandler {
     { reason }: { readonly reason: Transaction['outcome']['detail'] },
   ): void {
     const shared = shareable && !clientFields.has('set-cookie')
-    const ownersOwn = this.#ownerStores && reason === 'too-large'
+    const ownersOwn = this.#ownerStores && KEPT_BY_OWNER.has(reason)
     const lasting = reason !== 'status' && !ABOUT_THE_CLIENT.has(reason)
     if (lasting && !ownersOwn && !this.#ownersFailure) {
       this.#host.uncacheable(this)
@@ -329,7 +474,7 @@ export class OriginCall implements OriginHandler {
         continue
       }
       tx.outcome.detail ??= reason
-      tx.outcome.forwardStatus = this.#status
+      tx.outcome.forwardStatus = this.#receivedStatus
       const own = tx === this.leader ? clientFields : forFollowers(clientFields, this.asked.rule)
       this.#answer(tx, own.clone())
     }
@@ -345,7 +490,8 @@ export class OriginCall implements OriginHandler {
     const stream = this.#stream
     if (stream === null || tx.closed) return
     const all = fields ?? this.#metadata?.fields ?? raise()
-    const own = tx.fromPeer ? all.clone() : clientSafe(all)
+    const own = tx.fromPeer ? all.clone() : clientSafe(all, this.asked.rule)
+    if (tx.fromPeer && this.#metadata !== null) addPeerMetadata(own, this.#metadata)
     // A part goes out as the origin sent it; only what is whole can be cut (RFC 9110 §14.2).
     answerStreaming(tx, this.#status, own, this.#completeLength, stream, this.#host.now())
     tx.onGone = () => {
@@ -369,6 +515,9 @@ export class OriginCall implements OriginHandler {
 
   onEnd(trailers: Fields | null): void {
     const insertion = this.#insertion
+    // Nothing would be wrong with it in the store, where its number gives it away; but it would be in the way.
+    const isNeeded = insertion?.backing != null && (this.#stream?.readerCount ?? 0) > 0
+    if (!isNeeded && this.#isOvertaken()) insertion?.abandon()
     insertion?.commit()
     this.#stream?.finish(trailers)
     const committed = insertion?.committed ?? null
@@ -398,8 +547,9 @@ export class OriginCall implements OriginHandler {
       return
     }
     if (this.owner === null) this.#host.countOrigin(this.leader, error.code)
-    if (this.#useStale('unreachable')) return
-    this.#failed(error)
+    const forSlices = this.#takeForSlices()
+    if (!this.#useStale('unreachable')) this.#failed(error)
+    for (const tx of forSlices) this.#host.again(tx)
   }
 
   /** Before a head. Those who wait get one more try among them, unless the failure has cost them a time-out already. */
@@ -416,7 +566,7 @@ export class OriginCall implements OriginHandler {
   /** Answers those who may have the stale response; true when nobody is left who needs the origin's own answer. */
   #useStale(trouble: OriginTrouble): boolean {
     const stored = this.fallback
-    if (stored === null) return false
+    if (stored === null || this.#host.isPurged(stored)) return false
     const now = this.#host.now()
     const waiting = this.#takeWaiting()
     for (const tx of waiting) {
@@ -425,7 +575,7 @@ export class OriginCall implements OriginHandler {
         continue
       }
       tx.outcome.detail = 'stale-if-error'
-      tx.outcome.forwardStatus = this.#status
+      tx.outcome.forwardStatus = this.#receivedStatus
       this.#host.useStored(tx, stored)
     }
     if (this.#waiting.length > 0) return false
@@ -437,11 +587,14 @@ export class OriginCall implements OriginHandler {
   #mayReuse(tx: Transaction): boolean {
     const metadata = this.#metadata
     if (metadata === null) return false
+    // Whether it may be used was decided when its head was found.
+    if (this.#isSlice) return true
     return decideReuse(metadata, tx.directives, this.#host.now()).kind === 'fresh'
   }
 
   #isFor(tx: Transaction): boolean {
     const metadata = this.#metadata
+    if (metadata !== null && this.#isSlice) return true
     return metadata !== null && isOfVariant(tx, metadata.variant, metadata.fields)
   }
 

@@ -20,6 +20,8 @@ export type OutcomeDetail =
   | 'max-stale'
   | 'only-if-cached'
   | 'not-modified-mismatch'
+  /** The purge bus is out of reach: a purge may have been sent that is not in force here. */
+  | 'bus-lost'
 
 /**
  * What happened to one exchange: filled by the pipeline as it goes, read once for Cache-Status, the access log and the

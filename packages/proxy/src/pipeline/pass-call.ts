@@ -1,3 +1,4 @@
+import { DEFAULT_RULE } from '../caching/cache-rule.ts'
 import type { OriginTrouble } from '../caching/decide-reuse.ts'
 import { parseContentLength } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
@@ -76,7 +77,7 @@ export class PassCall implements OriginHandler {
     if (fetch === null) return
     const stream = new ResponseStream(fetch, null)
     this.#stream = stream
-    answerPassed(tx, status, clientSafe(fields), stream)
+    answerPassed(tx, status, clientSafe(fields, tx.rule?.cache ?? DEFAULT_RULE), stream)
   }
 
   onChunk(chunk: Buffer): void {

@@ -1,7 +1,16 @@
 import type { BlockList } from 'node:net'
+import type { PurgeMessage } from '@larder/purge-bus'
 import { parseCacheControl } from '../caching/cache-control.ts'
 import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
 import type { KeepDecision } from '../caching/may-store.ts'
+import { invalidatedGroups } from '../caching/response-tags.ts'
+import {
+  isSlice,
+  type SliceRequest,
+  type Slicing,
+  sliceIndex,
+  sliceRange,
+} from '../caching/slices.ts'
 import { variantKey } from '../caching/vary.ts'
 import type { Clock } from '../http/clock.ts'
 import { Fields } from '../http/fields.ts'
@@ -15,26 +24,31 @@ import type {
 } from '../origin/origin-fetch.ts'
 import { peerFields } from '../peers/peer-request.ts'
 import type { Peers } from '../peers/peers.ts'
+import { type PurgeAnswer, purgeOf, purgeResponse } from '../purge/purge-request.ts'
+import type { Purges } from '../purge/purges.ts'
 import { FillInsertion } from '../storage/fill-insertion.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { Insertion } from '../storage/storage-tier.ts'
-import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import { isSliced, type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
 import type { TieredStore } from '../storage/tiered-store.ts'
 import type { Exchange, ExchangeEnd } from '../transport/exchange.ts'
 import { admit } from './admit.ts'
-import { answerError, answerStored, answerStoredPart, respond } from './answer.ts'
+import { answerError, answerSlice, answerStored, answerStoredPart, respond } from './answer.ts'
+import { answerSliced } from './answer-sliced.ts'
 import { cacheKey, keyExtra, targetByRule } from './cache-key.ts'
-import { type Found, findStored, withLarge } from './find-stored.ts'
+import { type Found, findStored, NOTHING, withLarge } from './find-stored.ts'
 import { forwardFields, hasLooped } from './forward-fields.ts'
 import { type Invalidator, invalidateAfter } from './invalidate-after.ts'
-import { LargeStored, type Reusable } from './large-stored.ts'
+import { bodyLengthOf, LargeStored, type Reusable } from './large-stored.ts'
 import { limitBody } from './limit-body.ts'
 import { type CallHost, OriginCall } from './origin-call.ts'
 import type { ForwardReason } from './outcome.ts'
 import { PassCall, type PassHost } from './pass-call.ts'
-import { type FetchPlan, planFetch, rangeWithinPart } from './plan-fetch.ts'
+import { type FetchPlan, planFetch, planSlice, rangeWithinPart } from './plan-fetch.ts'
 import { SharedSeeker } from './shared-seeker.ts'
 import type { Site, Tenant } from './site.ts'
+import type { SliceRead } from './slice-read.ts'
+import { isOfSliced, Slices } from './slices.ts'
 import { storeAfterHead, storeAfterPost } from './store-after-pass.ts'
 import { Transaction } from './transaction.ts'
 import { UncacheableKeys } from './uncacheable-keys.ts'
@@ -46,6 +60,7 @@ export interface PipelineOptions {
   readonly shared: TieredStore | null
   /** The other workers of the machine; null when there are none. */
   readonly peers: Peers | null
+  readonly purges: Purges
   readonly clock: Clock
   /** This proxy's name in Via. */
   readonly pseudonym: string
@@ -59,10 +74,16 @@ export interface PipelineOptions {
   countCollapsed(): void
   /** Keys that an unsafe request has invalidated here, for the other workers. */
   announceInvalidation(keys: readonly string[]): void
+  /** Who may send PURGE. */
+  readonly purgeFrom: BlockList
+  /** Hands a purge to the bus; undefined when there is none. */
+  publishPurge: ((message: PurgeMessage) => Promise<PurgeAnswer>) | undefined
 }
 
 /** Times that a request waits for another's answer before it goes alone. */
 const MAX_RELEASES = 2
+/** As many tags as one purge may have. */
+const MAX_GROUPS = 1_000
 
 /** The spine: joins the decisions of `caching/` to transport, storage and origin, in the order of the drawing. */
 export class Pipeline implements CallHost, PassHost, Invalidator {
@@ -74,11 +95,13 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   /** Keys invalidated here a moment ago: their owner may not have heard of it yet, so it is not asked. */
   readonly #invalidated = new UncacheableKeys(5_000)
   readonly #seeker: SharedSeeker
+  readonly slices: Slices
 
   constructor(options: PipelineOptions) {
     this.#options = options
     this.tier = options.tier
-    this.#seeker = new SharedSeeker(options.tier, options.shared)
+    this.#seeker = new SharedSeeker(options.tier, options.shared, options.purges)
+    this.slices = new Slices(this, options.tier, options.shared)
   }
 
   /** A new configuration; exchanges under way finish with the one they began with. */
@@ -91,9 +114,17 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return this.#options.clock.ms
   }
 
-  handle(exchange: Exchange, fromPeer = false): void {
+  /** `slice`: the request is for one slice of the representation whose head is stored under its key. */
+  handle(exchange: Exchange, fromPeer = false, slice: SliceRequest | null = null): void {
     const tx = new Transaction(exchange)
     tx.fromPeer = fromPeer
+    tx.slice = slice
+    this.#handle(tx)
+  }
+
+  #handle(tx: Transaction): void {
+    const { exchange } = tx
+    tx.purgeNumber = this.purgeNumber
     exchange.onClose = (end) => this.#closed(tx, end)
     try {
       this.#serve(tx)
@@ -112,6 +143,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (maxBytes !== undefined && (exchange.body?.length ?? 0) > maxBytes) {
       return this.fail(tx, new ProxyError('BODY_TOO_LARGE', [maxBytes]))
     }
+    if (request.method === 'PURGE') return this.#purge(tx)
     if (request.method === 'OPTIONS' && answersOptionsItself(exchange)) return answerOptions(tx)
     const rule = admitted.ruleFor(pathOf(request.target), request.method)
     tx.rule = rule
@@ -128,29 +160,78 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (exchange.body !== null || hasOriginConditions(request.fields)) {
       return this.#pass(tx, 'request', null)
     }
+    if (tx.slice !== null) this.slices.isFor(tx, tx.slice)
     this.#serveFromStore(tx)
   }
 
+  /** Never passed on: an origin that knows the method trusts the addresses of its proxies. */
+  #purge(tx: Transaction): void {
+    const { purgeFrom, publishPurge } = this.#options
+    if (publishPurge === undefined || !isListed(purgeFrom, tx.exchange.client.address)) {
+      return this.fail(tx, new ProxyError('PURGE_REFUSED'))
+    }
+    void publishPurge(purgeOf(tx.request)).then((answer) => {
+      if (tx.closed) return
+      const { head, bytes } = purgeResponse(answer)
+      head.fields.add('cache-status', tx.outcome.cacheStatus())
+      respond(tx, head.status, head.fields, bytes)
+    })
+  }
+
   #serveFromStore(tx: Transaction): void {
+    if (tx.slice !== null) return this.#serveSlice(tx, tx.slice)
     const { request } = tx
+    if (this.#options.purges.weed(this.tier, tx.key)) tx.outcome.detail = 'purged'
     const inMemory = findStored(this.tier.lookUp(tx.key), tx.keyExtra, request.fields)
-    const found = tx.large === null ? inMemory : withLarge(inMemory, tx.large)
     const now = this.now()
+    const found = this.slices.choose(tx, withLarge(inMemory, tx.large), now)
     const usable = found.whole !== null && now < found.whole.freshUntilAt
     if (!usable && !tx.sought && this.#seeker.seek(tx, () => this.#sought(tx))) return
-    if (found.whole !== null) return this.#reuse(tx, found.whole, found, now)
-    const range = request.method === 'GET' ? wantedRange(request.fields) : null
-    if (found.part !== null && range !== null) {
-      const within = rangeWithinPart(found.part, range, request.fields, tx.directives, now)
-      if (within !== null) {
-        this.tier.touch(found.part)
-        tx.outcome.hit = true
-        return answerStoredPart(tx, found.part, within, now)
-      }
+    if (found.whole !== null && !isSliced(found.whole)) {
+      return this.#reuse(tx, found.whole, found, now)
     }
-    const reason: ForwardReason =
-      found.part !== null ? 'partial' : found.any ? 'vary-miss' : 'uri-miss'
+    if (this.#servePart(tx, found, now)) return
+    if (found.whole !== null) return this.#reuse(tx, found.whole, found, now)
+    const isPartial = found.part !== null || found.sliced !== null
+    const reason: ForwardReason = isPartial ? 'partial' : found.any ? 'vary-miss' : 'uri-miss'
     this.#forward(tx, reason, found, now)
+  }
+
+  /** True when all that is asked for lies in a part that memory has. */
+  #servePart(tx: Transaction, { part, sliced }: Found, now: number): boolean {
+    const { request } = tx
+    const range = request.method === 'GET' ? wantedRange(request.fields) : null
+    // RFC 9111 §4: of several the most recent; slices are freshened as they come.
+    if (part === null || range === null || (sliced !== null && !isOfSliced(part, sliced))) {
+      return false
+    }
+    const within = rangeWithinPart(part, range, request.fields, tx.directives, now)
+    if (within === null) return false
+    this.tier.touch(part)
+    tx.outcome.hit = true
+    answerStoredPart(tx, part, within, now)
+    return true
+  }
+
+  /** One slice of a representation whose head has been found: whether it may be used was decided there. */
+  #serveSlice(tx: Transaction, slice: SliceRequest): void {
+    const stored = this.tier.lookUp(tx.key) ?? tx.large
+    if (stored === null && !tx.sought && this.#seeker.seek(tx, () => this.#sought(tx))) return
+    if (stored !== null && isSlice(slice, stored.fields, stored.dateAt)) {
+      if (stored instanceof StoredResponse) this.tier.touch(stored)
+      tx.outcome.hit = true
+      const wanted = tx.wanted ?? { first: 0, end: bodyLengthOf(stored) }
+      return answerSlice(tx, stored, wanted, this.now())
+    }
+    if (tx.directives.onlyIfCached) return this.fail(tx, new ProxyError('ONLY_IF_CACHED'))
+    tx.outcome.forwarded = 'uri-miss'
+    if (this.#refusesLoop(tx)) return
+    const unshared = tx.directives.noStore || tx.request.fields.has('authorization')
+    const alone = unshared || tx.alone || tx.released > MAX_RELEASES
+    // Someone may be asking for this very slice who did not know the head yet.
+    if (!alone && this.#calls.get(probeCallKey(tx, slice))?.join(tx)) return
+    const call = this.#newCall(tx, NOTHING, planSlice(slice), sliceCallKey(tx.key))
+    this.#joinOrStart(tx, call, alone, unshared ? null : this.#ownerOf(tx, tx.headKey))
   }
 
   /** The tiers behind memory have answered: what they have is in memory now, or in `tx.large`. */
@@ -164,6 +245,10 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   #reuse(tx: Transaction, stored: Reusable, found: Found, now: number): void {
+    const { purges } = this.#options
+    if (purges.isCutOff) tx.outcome.detail = 'bus-lost'
+    // A purge may have been missed: its origin knows.
+    if (purges.mustRevalidate) return this.#forward(tx, 'stale', found, now)
     const decision = decideReuse(stored, tx.directives, now)
     if (decision.kind === 'validate') {
       return this.#forward(tx, decision.reason === 'stale' ? 'stale' : 'request', found, now)
@@ -179,7 +264,13 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       tx.outcome.detail = 'stale-while-revalidate'
       this.#revalidateBehind(tx, found, now)
     }
-    answerStored(tx, stored, now)
+    this.#answer(tx, stored, now)
+  }
+
+  #answer(tx: Transaction, stored: Reusable, now: number): void {
+    if (stored instanceof StoredResponse && isSliced(stored)) {
+      answerSliced(this.slices, tx, stored, now)
+    } else answerStored(tx, stored, now)
   }
 
   #forward(tx: Transaction, reason: ForwardReason, found: Found, now: number): void {
@@ -201,29 +292,43 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const owner = unshared ? null : this.#ownerOf(tx)
     // A part is completed by the owner, who has it too.
     const whole = tx.released > MAX_RELEASES || (owner !== null && !tx.request.fields.has('range'))
-    const plan = this.#plan(tx, found, whole, now)
-    const callKey = this.#callKey(tx, found, plan)
-    const running = this.#calls.get(callKey)
+    const slicing = alone || owner !== null ? null : this.slices.slicing(tx, found)
+    const plan = this.#plan(tx, found, whole, slicing, now)
+    const call = this.#newCall(tx, found, plan, this.#callKey(tx, found, plan))
+    this.#joinOrStart(tx, call, alone, owner)
+  }
+
+  /** Waits with those who want the same already, or has it fetched. */
+  #joinOrStart(tx: Transaction, call: OriginCall, alone: boolean, owner: number | null): void {
+    const { range } = call.plan
+    const whole = range === undefined ? undefined : this.#calls.get(call.keyWhenWhole)
+    const running = whole ?? this.#calls.get(call.callKey)
     if (!alone && running?.join(tx)) {
       tx.outcome.collapsed = true
-      this.#options.countCollapsed()
+      // Of an answer from slices the first one counts.
+      if (tx.slice === null) this.countCollapsed()
       return
     }
-    const call = this.#newCall(tx, found, plan, callKey)
     call.owner = owner
-    if (!alone) this.#calls.set(callKey, call)
+    if (!alone) this.#calls.set(call.callKey, call)
     call.join(tx)
     call.start()
   }
 
-  #plan(tx: Transaction, found: Found, whole: boolean, now: number): FetchPlan {
-    return planFetch(tx, found, whole, this.tier.maxObjectBytes, now)
+  #plan(
+    tx: Transaction,
+    found: Found,
+    whole: boolean,
+    slicing: Slicing | null,
+    now: number,
+  ): FetchPlan {
+    return planFetch(tx, found, whole, this.tier.maxObjectBytes, slicing, now)
   }
 
   /** The worker that fetches this key for all of the machine; null when it is this one. */
-  #ownerOf(tx: Transaction): number | null {
-    if (tx.fromPeer || this.#invalidated.has(tx.key, this.now())) return null
-    return this.#options.peers?.ownerOf(tx.key) ?? null
+  #ownerOf(tx: Transaction, key = tx.key): number | null {
+    if (tx.fromPeer || this.#invalidated.has(key, this.now())) return null
+    return this.#options.peers?.ownerOf(key) ?? null
   }
 
   #newCall(tx: Transaction, found: Found, plan: FetchPlan, callKey: string): OriginCall {
@@ -237,19 +342,24 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       rule: tx.rule?.cache ?? raise(),
       validating: plan.validating,
       ranged: plan.range !== undefined,
+      slicing: plan.slicing,
+      probe: plan.probe,
+      slice: tx.slice,
       requestAt: this.now(),
-      purgeSequence: 0,
+      purgeSequence: this.purgeNumber,
     }
     return new OriginCall(this, callKey, asked, tx, found.whole, plan)
   }
 
   /** RFC 5861 §3: one validation behind the answers that it is for. */
   #revalidateBehind(tx: Transaction, found: Found, now: number): void {
-    const plan = this.#plan(tx, found, true, now)
+    const owner = this.#ownerOf(tx)
+    const slicing = owner === null ? this.slices.slicing(tx, found) : null
+    const plan = this.#plan(tx, found, true, slicing, now)
     const callKey = this.#callKey(tx, found, plan)
     if (this.#calls.has(callKey)) return
     const call = this.#newCall(tx, found, plan, callKey)
-    call.owner = this.#ownerOf(tx)
+    call.owner = owner
     this.#calls.set(callKey, call)
     call.start()
   }
@@ -293,7 +403,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return forwardFields(request, client, {
       host: mode?.mode === 'name' ? mode.name : mode?.mode === 'origin' ? '' : request.authority,
       pseudonym: this.#options.pseudonym,
-      trustedPeer: isTrusted(this.#options.trustedProxies, client.peerAddress),
+      trustedPeer: isListed(this.#options.trustedProxies, client.peerAddress),
       forCache,
     })
   }
@@ -346,9 +456,10 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const { client } = leader.exchange
     const { request } = leader
     // What fits into memory is copied again as a whole: cheaper than to trust that equal validators mean equal bytes.
-    const small = call.plan.validating instanceof StoredResponse
+    const { validating } = call.plan
+    const small = validating instanceof StoredResponse && !isSliced(validating)
     const conditions = call.unconditional || small ? new Fields() : call.plan.conditions
-    const fields = peerFields(request, client, conditions)
+    const fields = peerFields(request, client, conditions, call.asked.purgeSequence, leader.slice)
     return peers.fetch(
       owner,
       { method: 'GET', target: request.target, fields, body: null },
@@ -363,22 +474,57 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   release(tx: Transaction): void {
-    if (tx.closed) return
     tx.released++
+    this.again(tx)
+  }
+
+  again(tx: Transaction): void {
+    if (tx.closed) return
     tx.onGone = null
-    this.#serveFromStore(tx)
+    this.#sought(tx)
+  }
+
+  becomesSlice(call: OriginCall, key: string): void {
+    this.finished(call)
+    call.callKey = sliceCallKey(key)
+    if (!this.#calls.has(call.callKey)) this.#calls.set(call.callKey, call)
+  }
+
+  becomesWhole(call: OriginCall): void {
+    if (this.#calls.get(call.callKey) !== call || this.#calls.has(call.keyWhenWhole)) return
+    this.#calls.delete(call.callKey)
+    call.callKey = call.keyWhenWhole
+    this.#calls.set(call.callKey, call)
+  }
+
+  /** RFC 9110 §15.5.13: what If-Range and the complete length asked for is not so. */
+  mismatch(tx: Transaction): void {
+    respond(tx, 412, new Fields(['cache-status', tx.outcome.cacheStatus()]), null)
+  }
+
+  get purgeNumber(): number {
+    return this.#options.purges.number
+  }
+
+  isPurged(metadata: StoredMetadata): boolean {
+    return this.#options.purges.judge(metadata) === 'purged'
+  }
+
+  mayBePurged(key: string, number: number): boolean {
+    return this.#options.purges.mayCover(key, number)
   }
 
   useStored(tx: Transaction, stored: Reusable): void {
-    if (!tx.closed) answerStored(tx, stored, this.now())
+    if (!tx.closed) this.#answer(tx, stored, this.now())
   }
 
   useStale(tx: Transaction, trouble: OriginTrouble): boolean {
     const stored = tx.fallback
     const now = this.now()
-    if (stored === null || !mayUseStaleOnError(stored, tx.directives, trouble, now)) return false
+    if (stored === null || this.isPurged(stored)) return false
+    if (!mayUseStaleOnError(stored, tx.directives, trouble, now)) return false
     tx.outcome.detail = 'stale-if-error'
-    answerStored(tx, stored, now)
+    this.#answer(tx, stored, now)
     return true
   }
 
@@ -415,7 +561,38 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     }
     const invalidated = invalidateAfter(this, tx, status, fields)
     if (invalidated.length > 0) this.#forgetEverywhere(invalidated)
+    this.#invalidateGroups(tx, status, fields)
     return method === 'POST' ? storeAfterPost(this.tier, tx, status, fields, this.now()) : null
+  }
+
+  /** RFC 9875 §3, by a purge: on every worker of every machine. */
+  #invalidateGroups(tx: Transaction, status: number, fields: Fields): void {
+    const { publishPurge } = this.#options
+    const tags = invalidatedGroups(tx.request.method, status, fields).slice(0, MAX_GROUPS)
+    if (tags.length === 0 || tx.tenant === null) return
+    void publishPurge?.({ type: 'tag', tenant: tx.tenant.id, tags, soft: false })
+  }
+
+  /** Everywhere, and what is under way for it is not stored. */
+  forgetKey(key: string): void {
+    this.invalidate(key)
+    this.#forgetEverywhere([key])
+  }
+
+  wasForgotten(key: string): boolean {
+    return this.#invalidated.has(key, this.now())
+  }
+
+  countCollapsed(): void {
+    this.#options.countCollapsed()
+  }
+
+  openSlice(read: SliceRead): void {
+    const tx = new Transaction(read)
+    tx.slice = read.slice
+    tx.wanted = read.wanted
+    read.outcome = tx.outcome
+    this.#handle(tx)
   }
 
   /** The other workers hear of it; until they have, this one does not ask them. */
@@ -430,6 +607,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   /** Nothing stored for the key is used again, and nothing under way for it is stored (RFC 9111 §4.4). */
   invalidate(key: string): void {
+    this.slices.removeKey(key)
     this.tier.removeKey(key)
     this.#seeker.removeKey(key)
     const prefix = `${key}\n`
@@ -441,8 +619,19 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const { onGone } = tx
     tx.onGone = null
     if (!end.complete) onGone?.()
-    if (!tx.fromPeer) this.#options.record(tx, end)
+    if (!tx.fromPeer && tx.slice === null) this.#options.record(tx, end)
   }
+}
+
+/** Calls for slices are found, and ended, by the key of their head as well, which theirs begins with. */
+function sliceCallKey(key: string): string {
+  return `${key}\n`
+}
+
+/** The key of a call for the slice that was made while nothing was stored: see `#callKey`. */
+function probeCallKey(tx: Transaction, { range, slices }: SliceRequest): string {
+  const { first, last } = sliceRange(sliceIndex(range.first, slices.bytes), slices.bytes)
+  return `${tx.headKey}\n${tx.keyExtra}\n\nbytes=${first}-${last}`
 }
 
 function pathOf(target: string): string {
@@ -461,7 +650,7 @@ function wantedRange(fields: Fields): ReturnType<typeof parseRange> {
   return specs?.length === 1 ? specs : null
 }
 
-function isTrusted(trusted: BlockList, address: string): boolean {
+function isListed(trusted: BlockList, address: string): boolean {
   return trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
 }
 

@@ -10,7 +10,7 @@ import { notModifiedFields } from './select-content.ts'
  */
 export function readyHeads(stored: StoredResponse): ReadyHeads {
   if (stored.ready !== null) return stored.ready
-  const fields = clientSafe(stored.fields)
+  const fields = clientSafe(stored.fields, null)
   const notModified = notModifiedFields(fields)
   stored.ready = {
     http1: encodeHttp1Head(stored.status, fields),

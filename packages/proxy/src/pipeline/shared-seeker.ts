@@ -1,7 +1,12 @@
-import { sameVariant } from '../caching/vary.ts'
+import type { Purges } from '../purge/purges.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
 import type { StoredHandle } from '../storage/shared-tier.ts'
-import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
+import {
+  isSameSlot,
+  isSliced,
+  type StoredMetadata,
+  StoredResponse,
+} from '../storage/stored-response.ts'
 import type { TieredStore } from '../storage/tiered-store.ts'
 import { isSelectedBy } from './find-stored.ts'
 import { LargeStored, type Reusable } from './large-stored.ts'
@@ -19,11 +24,13 @@ interface Waiting {
 export class SharedSeeker {
   readonly #memory: MemoryTier
   readonly #shared: TieredStore | null
+  readonly #purges: Purges
   readonly #seeking = new Map<string, Waiting[]>()
   /** Keys whose removal is under way, with how many: what a tier still has of them does not count. */
   readonly #removing = new Map<string, number>()
 
-  constructor(memory: MemoryTier, shared: TieredStore | null) {
+  constructor(memory: MemoryTier, shared: TieredStore | null, purges: Purges) {
+    this.#purges = purges
     this.#memory = memory
     this.#shared = shared
     memory.onHot = (stored) => this.#promote(stored)
@@ -44,14 +51,16 @@ export class SharedSeeker {
   }
 
   async #run(key: string, shared: TieredStore): Promise<void> {
-    const handles = await shared.lookUp(key)
+    const handles = this.#unpurged(await shared.lookUp(key), shared)
     const waiting = this.#seeking.get(key) ?? []
     const loading = new Map<StoredHandle, Promise<void>>()
     for (const { tx } of waiting) {
-      const handle = handles.find((candidate) => isFor(candidate.metadata, tx))
-      if (handle === undefined || this.#removing.has(key)) continue
-      if (handle.bodyLength > this.#memory.maxObjectBytes) tx.large = new LargeStored(handle)
-      else if (!loading.has(handle)) loading.set(handle, this.#load(handle))
+      if (this.#removing.has(key)) continue
+      for (const handle of newestOfEach(handles, tx)) {
+        const isLarge = handle.bodyLength > this.#memory.maxObjectBytes
+        if (isLarge) tx.large = new LargeStored(handle, this.#current(handle))
+        else if (!loading.has(handle)) loading.set(handle, this.#load(handle))
+      }
     }
     await Promise.all(loading.values())
     // Those who came meanwhile look for themselves: they may want another variant.
@@ -60,9 +69,24 @@ export class SharedSeeker {
     for (const { done } of all) done()
   }
 
+  /** The others are taken out of the tiers, behind. */
+  #unpurged(handles: readonly StoredHandle[], shared: TieredStore): readonly StoredHandle[] {
+    return handles.filter((handle) => {
+      if (this.#purges.judge(handle.metadata) !== 'purged') return true
+      void shared.remove(handle)
+      return false
+    })
+  }
+
+  /** As it is by the purges in force. */
+  #current({ metadata }: StoredHandle): StoredMetadata {
+    const isStale = this.#purges.judge(metadata) === 'stale'
+    return isStale ? this.#purges.staleMetadata(metadata) : metadata
+  }
+
   /** Into memory, unless memory has something newer by now. */
   async #load(handle: StoredHandle): Promise<void> {
-    const { metadata } = handle
+    const metadata = this.#current(handle)
     const read = handle.read(0, handle.bodyLength)
     const pieces: Buffer[] = []
     try {
@@ -76,15 +100,13 @@ export class SharedSeeker {
     const body = Buffer.concat(pieces)
     if (body.length !== handle.bodyLength || this.#removing.has(metadata.key)) return
     for (let held = this.#memory.lookUp(metadata.key); held !== null; held = held.next) {
-      const same =
-        held.keyExtra === metadata.keyExtra && sameVariant(held.variant, metadata.variant)
-      if (same && held.responseAt >= metadata.responseAt) return
+      if (isSameSlot(held, metadata) && held.responseAt >= metadata.responseAt) return
     }
     this.#memory.put(new StoredResponse(metadata, body))
   }
 
   #promote(stored: StoredResponse): void {
-    if (stored.part === undefined) this.#shared?.promote(stored, stored.body)
+    if (stored.part === undefined || isSliced(stored)) this.#shared?.promote(stored, stored.body)
   }
 
   /** Behind the answer: the copy on disk is validated again after a restart, at worst. */
@@ -107,10 +129,7 @@ export class SharedSeeker {
   async #copyOf(stored: Reusable): Promise<StoredHandle | undefined> {
     if (stored instanceof LargeStored) return stored.handle
     const handles = (await this.#shared?.lookUp(stored.key)) ?? []
-    return handles.find(
-      ({ metadata }) =>
-        metadata.keyExtra === stored.keyExtra && sameVariant(metadata.variant, stored.variant),
-    )
+    return handles.find(({ metadata }) => isSameSlot(metadata, stored))
   }
 
   removeKey(key: string): void {
@@ -123,6 +142,14 @@ export class SharedSeeker {
       else this.#removing.set(key, left)
     })
   }
+}
+
+/** Of what is stored as a whole, and of the heads in front of slices. */
+function newestOfEach(handles: readonly StoredHandle[], tx: Transaction): StoredHandle[] {
+  const own = handles.filter(({ metadata }) => isFor(metadata, tx))
+  const whole = own.find(({ metadata }) => metadata.part === undefined)
+  const sliced = own.find(({ metadata }) => isSliced(metadata))
+  return [whole, sliced].filter((handle) => handle !== undefined)
 }
 
 function isFor(metadata: StoredMetadata, tx: Transaction): boolean {

@@ -1,5 +1,11 @@
 import { type CacheRule, DEFAULT_RULE } from '../caching/cache-rule.ts'
-import type { Config, QueryRuleConfig, RuleConfig, TenantConfig } from '../config/config.ts'
+import type {
+  Config,
+  QueryRuleConfig,
+  RuleConfig,
+  TagsConfig,
+  TenantConfig,
+} from '../config/config.ts'
 import { compilePathPattern } from './path-matcher.ts'
 
 /** The tenants of a configuration, compiled for look-up: made once per configuration, then only read. */
@@ -50,20 +56,12 @@ export function compileSite(config: Pick<Config, 'tenants'>): Site {
   }
 }
 
-const NO_RULE: Rule = Object.freeze({
-  name: '',
-  cache: DEFAULT_RULE,
-  query: { mode: 'keep' } as const,
-  keyHeaders: [],
-  keyCookies: [],
-  plainKey: true,
-})
-
 function compileTenant(config: TenantConfig): Tenant {
+  const noRule = ruleWithout(config.tags)
   const rules = config.rules.map((rule) => ({
     methods: rule.methods,
     matches: compilePathPattern(rule.path),
-    rule: compileRule(rule),
+    rule: compileRule(rule, noRule),
   }))
   return {
     id: config.id,
@@ -72,18 +70,31 @@ function compileTenant(config: TenantConfig): Tenant {
       for (const { methods, matches, rule } of rules) {
         if (matches(path) && (methods === undefined || methods.includes(method))) return rule
       }
-      return NO_RULE
+      return noRule
     },
   }
 }
 
-function compileRule({ path, cache }: RuleConfig): Rule {
+/** What holds where no rule does. */
+function ruleWithout({ maxBytes, maxCount, show }: TagsConfig): Rule {
+  return Object.freeze({
+    name: '',
+    cache: Object.freeze({ ...DEFAULT_RULE, tagLimits: { maxBytes, maxCount }, showTags: show }),
+    query: { mode: 'keep' } as const,
+    keyHeaders: [],
+    keyCookies: [],
+    plainKey: true,
+  })
+}
+
+function compileRule({ path, cache }: RuleConfig, noRule: Rule): Rule {
   if (cache.mode === 'bypass') {
-    return { ...NO_RULE, name: path, cache: { ...DEFAULT_RULE, bypass: true } }
+    return { ...noRule, name: path, cache: { ...noRule.cache, bypass: true } }
   }
   return {
     name: path,
     cache: {
+      ...noRule.cache,
       bypass: false,
       ttlMs: cache.ttlMs,
       defaultTtlMs: cache.defaultTtlMs,
@@ -94,6 +105,7 @@ function compileRule({ path, cache }: RuleConfig): Rule {
       honourRequestDirectives: cache.requestDirectives === 'honour',
       honourOriginDirectives: cache.originDirectives === 'honour',
       storeSetCookie: cache.storeSetCookie,
+      slice: cache.slice ?? 'automatic',
     },
     query: cache.query,
     keyHeaders: cache.keyHeaders.map((name) => name.toLowerCase()),

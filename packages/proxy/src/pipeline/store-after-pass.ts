@@ -6,8 +6,9 @@ import type { Fields } from '../http/fields.ts'
 import type { Insertion, StorageTier } from '../storage/storage-tier.ts'
 import { StoredResponse } from '../storage/stored-response.ts'
 import { findStored } from './find-stored.ts'
-import { freshenedByHead, metadataFor } from './judge-response.ts'
+import { freshenedByHead } from './judge-response.ts'
 import { declaredLength } from './pass-call.ts'
+import { metadataFor } from './response-metadata.ts'
 import type { Transaction } from './transaction.ts'
 
 /** What a HEAD response says of the stored GET response (RFC 9111 §4.3.5): still current, or no longer. */
@@ -20,7 +21,8 @@ export function storeAfterHead(
 ): 'forgotten' | 'kept' {
   const { rule } = tx
   const { request } = tx
-  const stored = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields).whole
+  const { whole, sliced } = findStored(tier.lookUp(tx.key), tx.keyExtra, request.fields)
+  const stored = whole ?? sliced
   if (!(stored instanceof StoredResponse) || status !== 200) return 'kept'
   if (rule === null || rule.cache.bypass) return 'kept'
   if (stored.status !== 200 || !headAgrees(stored.fields, fields)) {
@@ -83,9 +85,9 @@ export function storeAfterPost(
     validating: null,
     ranged: false,
     requestAt: requestAt(tx, now),
-    purgeSequence: 0,
+    purgeSequence: tx.purgeNumber,
   }
-  const metadata = metadataFor(asked, status, fields, decision.policy, undefined, now)
+  const metadata = metadataFor(asked, status, fields, decision, undefined, now)
   return tier.insert(metadata, declaredLength(fields))
 }
 

@@ -31,6 +31,8 @@ export function combineStored(
       status: whole ? 200 : 206,
       fields,
       part: whole ? undefined : { first: piece.first, completeLength: part.completeLength },
+      tags: [...new Set([...newer.tags, ...held.tags])],
+      purgeSequence: Math.min(newer.purgeSequence, held.purgeSequence),
     },
     piece.bytes,
   )

@@ -2,7 +2,13 @@ import { sameVariant } from '../caching/vary.ts'
 import { combineStored } from './combine-stored.ts'
 import { Sieve } from './sieve.ts'
 import type { Insertion, StorageTier } from './storage-tier.ts'
-import { type StoredMetadata, StoredResponse } from './stored-response.ts'
+import {
+  contentLengthOf,
+  isSameSlot,
+  isSliced,
+  type StoredMetadata,
+  StoredResponse,
+} from './stored-response.ts'
 
 /** Variants and parts of one key beyond this many push the oldest out. */
 const MAX_PER_KEY = 256
@@ -107,9 +113,10 @@ export class MemoryTier implements StorageTier {
 
   /** Makes a response visible; a part is combined with the one that is held already if it can be. */
   put(added: StoredResponse): void {
-    const part = added.part === undefined ? null : this.#partLike(added)
-    const stored = part === null ? added : combineStored(part, added, this.maxObjectBytes)
-    if (part !== null) this.remove(part)
+    const held = added.part === undefined ? null : this.#partLike(added)
+    const combines = held !== null && !isSliced(added)
+    const stored = combines ? combineStored(held, added, this.maxObjectBytes) : added
+    if (held !== null) this.remove(held)
     if (stored.part === undefined) this.#removeLike(stored)
     this.#hold(stored)
   }
@@ -145,7 +152,7 @@ export class MemoryTier implements StorageTier {
 
   #partLike(part: StoredResponse): StoredResponse | null {
     for (let other = this.lookUp(part.key); other !== null; other = other.next) {
-      if (other.part !== undefined && isAlike(other, part)) return other
+      if (isSameSlot(other, part)) return other
     }
     return null
   }
@@ -210,7 +217,7 @@ class MemoryInsertion implements Insertion {
     for (const chunk of this.#chunks) at += chunk.copy(body, at)
     this.abandon()
     const { fields, status } = this.#metadata
-    if (status !== 204) fields.set('content-length', String(body.length))
+    if (status !== 204) fields.set('content-length', contentLengthOf(this.#metadata, body.length))
     this.#tier.put(new StoredResponse(this.#metadata, body))
   }
 

@@ -1,13 +1,13 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { FreshnessSource } from '../caching/freshness.ts'
 import { Fields } from '../http/fields.ts'
-import type { StoredMetadata } from './stored-response.ts'
+import { isSliced, type StoredMetadata, type StoredPart } from './stored-response.ts'
 
 /**
  * Metadata as bytes for the tiers outside the process. Field sections repeat the same names and values everywhere:
  * deflate with a dictionary of them takes a typical section from 600 bytes to some 150, for 10 µs.
  */
-export const METADATA_VERSION = 1
+export const METADATA_VERSION = 2
 
 const DICTIONARY = Buffer.from(
   [
@@ -27,6 +27,10 @@ const DICTIONARY = Buffer.from(
   ].join(''),
 )
 
+type PackedPart =
+  | [first: number, completeLength: number]
+  | [first: number, completeLength: number, sliceBytes: number, generation: string]
+
 type Packed = [
   key: string,
   keyExtra: string,
@@ -42,8 +46,9 @@ type Packed = [
   staleWhileRevalidateMs: number,
   staleIfErrorMs: number | null,
   withheldFields: readonly string[],
-  part: [first: number, completeLength: number] | null,
+  part: PackedPart | null,
   purgeSequence: number,
+  tags: readonly string[],
 ]
 
 export function packMetadata(metadata: StoredMetadata): Buffer {
@@ -63,8 +68,10 @@ export function packMetadata(metadata: StoredMetadata): Buffer {
     policy.staleWhileRevalidateMs,
     policy.staleIfErrorMs ?? null,
     policy.withheldFields,
-    part === undefined ? null : [part.first, part.completeLength],
-    metadata.purgeSequence,
+    part === undefined ? null : packPart(part),
+    // A fraction is this process's own: what it fetched since then is older to all others (`PurgeBus`).
+    Math.floor(metadata.purgeSequence),
+    metadata.tags,
   ]
   return deflateRawSync(Buffer.from(JSON.stringify(packed), 'utf8'), { dictionary: DICTIONARY })
 }
@@ -80,7 +87,7 @@ export function unpackMetadata(bytes: Buffer): StoredMetadata {
   }).toString('utf8')
   // Whoever reads this has checked the sum over the bytes: their shape is the one written above.
   const packed = JSON.parse(text) as Packed
-  if (!Array.isArray(packed) || packed.length !== 16)
+  if (!Array.isArray(packed) || packed.length !== 17)
     throw new TypeError('metadata of another shape')
   const flags = packed[10]
   return {
@@ -101,13 +108,25 @@ export function unpackMetadata(bytes: Buffer): StoredMetadata {
       staleIfErrorMs: packed[12] ?? undefined,
       withheldFields: packed[13],
     },
-    part: packed[14] === null ? undefined : { first: packed[14][0], completeLength: packed[14][1] },
+    part: packed[14] === null ? undefined : unpackPart(packed[14]),
     purgeSequence: packed[15],
+    tags: packed[16],
   }
+}
+
+function packPart({ first, completeLength, slices }: StoredPart): PackedPart {
+  if (slices === undefined) return [first, completeLength]
+  return [first, completeLength, slices.bytes, slices.generation]
+}
+
+function unpackPart([first, completeLength, bytes, generation]: PackedPart): StoredPart {
+  if (bytes === undefined || generation === undefined) return { first, completeLength }
+  return { first, completeLength, slices: { bytes, generation } }
 }
 
 /** Tells variants and parts of one key apart: 32 bits over what makes them different. */
 export function slotText(metadata: StoredMetadata): string {
   const { variant, keyExtra, part } = metadata
-  return JSON.stringify([keyExtra, variant.names, variant.values, part === undefined ? 0 : 1])
+  const kind = part === undefined ? 0 : isSliced(metadata) ? 2 : 1
+  return JSON.stringify([keyExtra, variant.names, variant.values, kind])
 }

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { SharedTier, StoredHandle } from './shared-tier.ts'
 import type { Insertion } from './storage-tier.ts'
-import { type MetadataSketch, metadata } from './test-support/stored.ts'
+import { type MetadataSketch, metadata, NOW } from './test-support/stored.ts'
 
 /** A tier under test, empty. */
 export interface TierUnderTest {
@@ -191,6 +191,48 @@ function whatIsReplaced(t: Test, make: Make): void {
     const [stored] = await subject.tier.lookUp('k')
     t.same(stored.metadata.part, { first: 10, completeLength: 99 })
     t.equal(stored.metadata.status, 206)
+  })
+
+  t.test(
+    'a head in front of slices stands beside the whole and keeps what leads to them',
+    async (t) => {
+      const subject = await make(t)
+      const slices = { bytes: 1000, generation: 'g1' }
+      const part = { first: 0, completeLength: 12_345, slices }
+      await store(subject, {}, 'whole')
+      await store(subject, { part: { first: 10, completeLength: 99 } }, 'part')
+      await store(subject, { part }, '')
+      const [head, ...others] = await subject.tier.lookUp('k')
+      t.same(head.metadata.part, part)
+      t.equal(head.metadata.fields.get('content-length'), '12345')
+      t.equal(head.bodyLength, 0)
+      t.equal(others.length, 2)
+      const newer = { ...part, slices: { ...slices, generation: 'g2' } }
+      await store(subject, { part: newer, responseAt: NOW + 1000 }, '')
+      const handles = await subject.tier.lookUp('k')
+      t.same(handles[0].metadata.part, newer, 'a newer one takes its place')
+      t.equal(handles.length, 3)
+      const fields = [['content-length', '12345']] as const
+      const fresh = metadata({ part: newer, responseAt: NOW + 2000, fields })
+      await subject.tier.freshen(handles[0], fresh)
+      await subject.settled()
+      const [freshened] = await subject.tier.lookUp('k')
+      t.same(freshened.metadata.part, newer)
+      t.equal(freshened.metadata.fields.get('content-length'), '12345')
+      t.equal((await bodyOf(freshened)).length, 0)
+    },
+  )
+
+  t.test('whether several keys are all there is one question', async (t) => {
+    const subject = await make(t)
+    const keys = Array.from({ length: 40 }, (_, i) => `k${i}`)
+    for (const key of keys) await store(subject, { key }, key)
+    t.equal(await subject.tier.holdsAll(keys), true)
+    t.equal(await subject.tier.holdsAll([...keys, 'k40']), false)
+    t.equal(await subject.tier.holdsAll([]), true)
+    await subject.tier.removeKey('k7')
+    await subject.settled()
+    t.equal(await subject.tier.holdsAll(keys), false)
   })
 
   t.test('a freshened response has new metadata and its body (RFC 9111 §4.3.4)', async (t) => {

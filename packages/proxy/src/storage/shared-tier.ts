@@ -15,6 +15,9 @@ export interface SharedTier {
   /** All variants and parts of a key, newest first, without their bodies. */
   lookUp(key: string): Promise<readonly StoredHandle[]>
 
+  /** Whether every key has something stored; what is evicted a moment later may be among it. */
+  holdsAll(keys: readonly string[]): Promise<boolean>
+
   /**
    * Begins to store a response whose body comes piece by piece; null when the tier declines it. It becomes visible
    * some time after `commit`, all at once, in place of the one with the same key, variant and part.

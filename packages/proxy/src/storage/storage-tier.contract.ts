@@ -140,6 +140,25 @@ export function storageTierContract(
     t.equal(whole.part, undefined)
   })
 
+  t.test('a head in front of slices stands beside a part until the whole is there', async (t) => {
+    const tier = make(t, 1000)
+    const fields = [['etag', '"a"']] as const
+    const head = (generation: string) => {
+      const part = { first: 0, completeLength: 9, slices: { bytes: 4, generation } }
+      put(tier, { fields, part }, '')
+    }
+    put(tier, { fields, part: { first: 0, completeLength: 9 } }, 'abc')
+    head('g1')
+    head('g2')
+    put(tier, { fields, part: { first: 3, completeLength: 9 } }, 'def')
+    t.same(bodies(tier, 'k').toSorted(), ['', 'abcdef'])
+    const sliced = all(tier, 'k').find(({ part }) => part?.slices !== undefined)
+    t.equal(sliced?.part?.slices?.generation, 'g2')
+    t.equal(sliced?.fields.get('content-length'), '9')
+    put(tier, { fields }, 'abcdefghi')
+    t.same(bodies(tier, 'k'), ['abcdefghi'])
+  })
+
   t.test('a part never takes the place of a whole response', async (t) => {
     const tier = make(t, 1000)
     put(tier, {}, 'whole')

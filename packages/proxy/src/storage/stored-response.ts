@@ -1,6 +1,7 @@
 import { responseDate } from '../caching/freshness.ts'
 import type { ReusePolicy } from '../caching/may-store.ts'
-import type { VariantKey } from '../caching/vary.ts'
+import type { SliceSet } from '../caching/slices.ts'
+import { sameVariant, type VariantKey } from '../caching/vary.ts'
 import type { Fields } from '../http/fields.ts'
 
 /** What a tier is told of a response before its body: enough for every decision about reusing it. */
@@ -22,6 +23,8 @@ export interface StoredMetadata {
   readonly policy: ReusePolicy
   /** Set for a part of a representation (RFC 9111 §3.3): where its single body belongs. */
   readonly part: StoredPart | undefined
+  /** What a purge by tag may name (`caching/response-tags.ts`). */
+  readonly tags: readonly string[]
   /** Number of the last purge that was in force when the fetch began (0 until there is one). */
   readonly purgeSequence: number
 }
@@ -30,6 +33,32 @@ export interface StoredPart {
   /** First byte position of the body within the complete representation. */
   readonly first: number
   readonly completeLength: number
+  /** Set for a head without content, whose content is stored in slices under keys of their own. */
+  readonly slices?: SliceSet
+}
+
+export function isSliced(stored: StoredMetadata): boolean {
+  return stored.part?.slices !== undefined
+}
+
+/** Slices belong to the primary key: this is what their head's key becomes, with a line feed that no target has. */
+export function sliceKey(primaryKey: string, { generation }: SliceSet, index: number): string {
+  return `${primaryKey}\nslice ${generation} ${index}`
+}
+
+/** Content-Length of a stored response: of a sliced one, that of the representation. */
+export function contentLengthOf({ part }: StoredMetadata, bodyBytes: number): string {
+  return String(part?.slices === undefined ? bodyBytes : part.completeLength)
+}
+
+/** True for two that take each other's place: of one variant of a key, both whole, both parts or both sliced. */
+export function isSameSlot(a: StoredMetadata, b: StoredMetadata): boolean {
+  return (
+    a.keyExtra === b.keyExtra &&
+    (a.part === undefined) === (b.part === undefined) &&
+    isSliced(a) === isSliced(b) &&
+    sameVariant(a.variant, b.variant)
+  )
 }
 
 /** Encoded heads of a stored response, for the synchronous door. */
@@ -56,7 +85,10 @@ export class StoredResponse implements StoredMetadata {
   readonly freshUntilAt: number
   readonly policy: ReusePolicy
   readonly part: StoredPart | undefined
+  readonly tags: readonly string[]
   readonly purgeSequence: number
+  /** Version of the worker's purges under which it was last found valid. */
+  judgedVersion = -1
   readonly entityTag: string | undefined
   readonly lastModified: string | undefined
   /** Epoch ms of Date. */
@@ -84,6 +116,7 @@ export class StoredResponse implements StoredMetadata {
     this.freshUntilAt = metadata.freshUntilAt
     this.policy = metadata.policy
     this.part = metadata.part
+    this.tags = metadata.tags
     this.purgeSequence = metadata.purgeSequence
     this.entityTag = metadata.fields.get('etag')
     this.lastModified = metadata.fields.get('last-modified')
@@ -99,8 +132,9 @@ export class StoredResponse implements StoredMetadata {
   }
 }
 
-function variantBytes({ variant, keyExtra }: StoredMetadata): number {
+function variantBytes({ variant, keyExtra, tags }: StoredMetadata): number {
   let bytes = keyExtra.length
+  for (const tag of tags) bytes += tag.length + 16
   for (const value of variant.values) bytes += (value?.length ?? 0) + 16
   return bytes
 }

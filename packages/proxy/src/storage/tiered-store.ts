@@ -1,7 +1,6 @@
-import { sameVariant } from '../caching/vary.ts'
 import type { SharedTier, StoredHandle } from './shared-tier.ts'
 import type { Insertion } from './storage-tier.ts'
-import type { StoredMetadata } from './stored-response.ts'
+import { isSameSlot, type StoredMetadata } from './stored-response.ts'
 
 /** The tiers behind memory as one: asked in order, nearest first; each takes what it is for. */
 export class TieredStore implements SharedTier {
@@ -24,6 +23,12 @@ export class TieredStore implements SharedTier {
     return found
   }
 
+  /** In one tier: what is spread over several is not worth the questions. */
+  async holdsAll(keys: readonly string[]): Promise<boolean> {
+    for (const tier of this.#tiers) if (await tier.holdsAll(keys)) return true
+    return false
+  }
+
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
     for (const tier of this.#tiers) {
       if (!tier.takesEverything) continue
@@ -33,7 +38,9 @@ export class TieredStore implements SharedTier {
     return null
   }
 
-  readonly takesEverything = true
+  get takesEverything(): boolean {
+    return this.#tiers.some((tier) => tier.takesEverything)
+  }
 
   /** A response that was used again: the tiers that hold only what is hot take it now. */
   promote(metadata: StoredMetadata, body: Buffer): void {
@@ -74,6 +81,16 @@ export class TieredStore implements SharedTier {
     await Promise.all(this.#tiers.map((tier) => tier.removeKey(key)))
   }
 
+  /**
+   * Gives back the room of what nobody can find any more. A tier in trouble is not owed a removal for it, and one that
+   * holds only what is hot forgets by itself.
+   */
+  async discardKey(key: string): Promise<void> {
+    for (const tier of this.#tiers) {
+      if (tier.takesEverything && (await tier.holdsAll([key]))) await tier.removeKey(key)
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#tiers.map((tier) => tier.close()))
   }
@@ -81,12 +98,7 @@ export class TieredStore implements SharedTier {
 
 /** Not a newer one of the same variant. */
 function isSameResponse(copy: StoredMetadata, metadata: StoredMetadata): boolean {
-  return (
-    copy.keyExtra === metadata.keyExtra &&
-    copy.responseAt <= metadata.responseAt &&
-    sameVariant(copy.variant, metadata.variant) &&
-    (copy.part === undefined) === (metadata.part === undefined)
-  )
+  return copy.responseAt <= metadata.responseAt && isSameSlot(copy, metadata)
 }
 
 class TierHandle implements StoredHandle {

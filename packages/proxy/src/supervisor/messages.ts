@@ -1,5 +1,7 @@
+import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { MetricsSnapshot } from '../observability/metrics.ts'
+import type { PurgeAnswer } from '../purge/purge-request.ts'
 
 /** What goes over the channel between the primary and a worker. Structured clones: typed arrays stay what they are. */
 
@@ -37,6 +39,8 @@ export type ToWorker =
       readonly config: Config
       /** Where the sockets between the workers are. */
       readonly peers: PeerPlace
+      /** Purges in force (`PurgeTable.serialise`); those that follow come as messages. */
+      readonly purgeTable: Uint8Array
       /** What to become once everything is open; undefined = stay. */
       readonly identity: Identity | undefined
     }
@@ -49,6 +53,12 @@ export type ToWorker =
   | { readonly type: 'close-listener'; readonly address: string }
   | { readonly type: 'configure'; readonly id: number; readonly config: Config }
   | { readonly type: 'invalidate'; readonly keys: readonly string[] }
+  | { readonly type: 'purges'; readonly purges: readonly NumberedPurge[] }
+  /** Everything with a lower number counts as purged. */
+  | { readonly type: 'purge-floor'; readonly number: number }
+  /** Also says that the primary lives. */
+  | { readonly type: 'purge-bus'; readonly state: BusState['kind'] }
+  | { readonly type: 'purge-answer'; readonly id: number; readonly answer: PurgeAnswer }
   | { readonly type: 'drain'; readonly deadlineMs: number }
 
 export type FromWorker =
@@ -60,6 +70,10 @@ export type FromWorker =
   | WorkerBeat
   /** Stored responses that an unsafe request has invalidated (RFC 9111 §4.4), for the other workers. */
   | { readonly type: 'invalidated'; readonly keys: readonly string[] }
+  /** All purges up to this number are in force here. */
+  | { readonly type: 'purged'; readonly number: number }
+  /** A client's PURGE request; `purge-answer` answers it. */
+  | { readonly type: 'purge'; readonly id: number; readonly message: PurgeMessage }
   | { readonly type: 'drained' }
 
 /** Once per second: proof of life, and the numbers. */

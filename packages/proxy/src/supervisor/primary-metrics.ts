@@ -15,7 +15,27 @@ export function primarySeries(supervisor: Supervisor): MergedSeries[] {
     ...perSlot,
     series('larder_config_reloads_total', reloads.applied, 'applied'),
     series('larder_config_reloads_total', reloads.refused, 'refused'),
+    ...purgeSeries(supervisor),
     series('larder_uptime_seconds', (Date.now() - supervisor.startedAt) / 1000),
+  ]
+}
+
+function purgeSeries({ purges }: Supervisor): MergedSeries[] {
+  const status = purges.status()
+  if (status === null) return []
+  const { state, number, pending, deadLetters, scheduled } = status
+  const { entries, folds } = purges.tableStats
+  const states = ['connected', 'catching-up', 'cut-off'].map((kind) =>
+    series('larder_purge_bus', state.kind === kind ? 1 : 0, kind),
+  )
+  return [
+    ...states,
+    series('larder_purge_number', number),
+    series('larder_purges_waiting', pending, 'redis'),
+    series('larder_purges_waiting', scheduled, 'time'),
+    series('larder_purges_waiting', deadLetters, 'dead-letter'),
+    series('larder_purge_entries', entries),
+    series('larder_purge_folds_total', folds),
   ]
 }
 

@@ -19,6 +19,7 @@ import type { WorkerListener } from './messages.ts'
 import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
 import { PeerFolder } from './peer-folder.ts'
 import { primarySeries } from './primary-metrics.ts'
+import { PurgeService } from './purge-service.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
 export interface SupervisorOptions {
@@ -43,6 +44,7 @@ export class Supervisor {
   readonly reloads = { applied: 0, refused: 0 }
   /** Holds the disk tier to its size; null without one. */
   readonly evictor: Evictor | null
+  readonly purges: PurgeService
   #config: Config
   #isStopping = false
   readonly #logger: Logger
@@ -65,11 +67,13 @@ export class Supervisor {
     const identity = identityFor(options.config)
     this.#peerFolder = new PeerFolder(identity)
     this.evictor = evictorFor(options.config, identity, options.logger)
+    this.purges = new PurgeService(options)
     const surroundings = {
       logger: options.logger,
       sockets: this.#sockets,
       identity,
       peers: { folder: this.#peerFolder.path, slots: options.config.workers },
+      purges: this.purges,
       config: () => this.#config,
       onBeat: (
         workerId: number,
@@ -119,6 +123,7 @@ export class Supervisor {
       serialization: 'advanced',
     })
     this.evictor?.start()
+    await this.purges.start()
     try {
       await Promise.all(this.slots.map((slot) => slot.start()))
     } catch (error) {
@@ -179,12 +184,14 @@ export class Supervisor {
     const stopped = Promise.all(this.slots.map((slot) => slot.stop(drainMs)))
     this.#sockets.closeAll()
     await stopped
+    await this.purges.stop()
   }
 
   kill(): void {
     this.#isStopping = true
     for (const slot of this.slots) slot.kill()
     this.#sockets.closeAll()
+    void this.purges.stop().catch(() => undefined)
   }
 
   metrics(): MergedMetrics {
@@ -239,10 +246,12 @@ export class Supervisor {
     const { added, removed } = this.#sockets.open(config.listen)
     // Workers that are starting take what is current when they are ready.
     this.#config = config
+    this.purges.configure(config)
     try {
       await Promise.all(this.slots.map((slot) => slot.configure(config)))
     } catch (error) {
       this.#config = before
+      this.purges.configure(before)
       const { removed: unwanted } = this.#sockets.open(before.listen)
       for (const slot of this.slots) slot.closeListeners(unwanted)
       this.#sockets.closeRemoved()

@@ -1,6 +1,8 @@
 import cluster, { type Worker } from 'node:cluster'
+import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
+import type { PurgeAnswer } from '../purge/purge-request.ts'
 import { compileCacheFolder } from './compile-cache.ts'
 import type { SlotSocket } from './listening-sockets.ts'
 import type { FromWorker, Identity, PeerPlace, ToWorker, WorkerBeat } from './messages.ts'
@@ -21,6 +23,9 @@ export interface WorkerExit {
 export interface WorkerEvents {
   onBeat(beat: WorkerBeat): void
   onInvalidated(keys: readonly string[]): void
+  /** All purges up to this number are in force there. */
+  onPurged(number: number): void
+  onPurge(message: PurgeMessage): Promise<PurgeAnswer>
 }
 
 interface Waiting {
@@ -82,11 +87,12 @@ export class WorkerHandle {
   async start(
     config: Config,
     peers: PeerPlace,
+    purgeTable: Uint8Array,
     identity: Identity | undefined,
     sockets: () => readonly SlotSocket[],
   ): Promise<void> {
     const started = this.#wait('started')
-    this.#send({ type: 'start', slot: this.slot, config, peers, identity })
+    this.#send({ type: 'start', slot: this.slot, config, peers, purgeTable, identity })
     await started
     this.config = config
     await Promise.all(sockets().map((socket) => this.listen(socket)))
@@ -176,9 +182,23 @@ export class WorkerHandle {
       case 'invalidated':
         this.#events.onInvalidated(message.keys)
         break
+      case 'purged':
+        this.#events.onPurged(message.number)
+        break
+      case 'purge': {
+        const { id } = message
+        void this.#events
+          .onPurge(message.message)
+          .then((answer) => this.send({ type: 'purge-answer', id, answer }))
+        break
+      }
       case 'drained':
         break
     }
+  }
+
+  send(message: ToWorker): void {
+    this.#send(message)
   }
 
   #send(message: ToWorker, handle?: SlotSocket['handle']): void {

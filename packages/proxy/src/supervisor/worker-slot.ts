@@ -4,6 +4,7 @@ import { BackOff } from './back-off.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
 import type { Identity, PeerPlace, WorkerBeat, WorkerListener } from './messages.ts'
 import { pinToCore } from './pin.ts'
+import { DEFAULT_WAIT_MS, type PurgeService } from './purge-service.ts'
 import { type WorkerExit, WorkerHandle } from './worker-handle.ts'
 
 /**
@@ -19,6 +20,7 @@ export interface SlotSurroundings {
   readonly sockets: ListeningSockets
   readonly identity: Identity | undefined
   readonly peers: PeerPlace
+  readonly purges: PurgeService
   /** The configuration that a worker should have now. */
   config(): Config
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
@@ -143,16 +145,21 @@ export class WorkerSlot {
   }
 
   #fork(): WorkerHandle {
-    const { logger, onBeat, onGone, onInvalidated } = this.#surroundings
+    const { logger, onBeat, onGone, onInvalidated, purges } = this.#surroundings
     const worker: WorkerHandle = new WorkerHandle(this.index, logger, {
       onBeat: (beat) => {
         onBeat(worker.pid, beat)
         this.#backOff.recovered(performance.now() - worker.startedAt)
       },
       onInvalidated: (keys) => onInvalidated(this.index, keys),
+      onPurged: (number) => purges.acknowledge(nameOf(worker), number),
+      onPurge: (message) => purges.publish(message, DEFAULT_WAIT_MS),
     })
     pinToCore(worker.pid, this.index, logger)
-    void worker.exited.then(() => onGone(worker.pid))
+    void worker.exited.then(() => {
+      onGone(worker.pid)
+      purges.leave(nameOf(worker))
+    })
     return worker
   }
 
@@ -171,8 +178,9 @@ export class WorkerSlot {
   }
 
   async #setUp(worker: WorkerHandle): Promise<void> {
-    const { sockets, identity, peers, config } = this.#surroundings
-    await worker.start(config(), peers, identity, () => sockets.forSlot(this.index))
+    const { sockets, identity, peers, purges, config } = this.#surroundings
+    const table = purges.join({ name: nameOf(worker), send: (message) => worker.send(message) })
+    await worker.start(config(), peers, table, identity, () => sockets.forSlot(this.index))
     // A reload during the start has gone past this worker.
     while (worker.config !== config()) await worker.configure(config())
     const wanted = sockets.forSlot(this.index)
@@ -235,4 +243,9 @@ export class WorkerSlot {
     if (this.#backOff.isCrashLoop) logger.error(details, 'crash loop: worker ended again')
     else logger.error(details, 'worker ended and is replaced')
   }
+}
+
+/** In receipts. */
+function nameOf({ slot, pid }: WorkerHandle): string {
+  return `worker ${slot} (pid ${pid})`
 }

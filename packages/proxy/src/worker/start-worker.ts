@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { type AddressInfo, BlockList, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
 import { type CertificateEntry, CertificateStore } from '@larder/certs'
+import { type PurgeMessage, PurgeTable } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import { Clock } from '../http/clock.ts'
 import { AccessLog } from '../observability/access-log.ts'
@@ -14,7 +15,10 @@ import { peerDoor } from '../peers/peer-door.ts'
 import { Peers } from '../peers/peers.ts'
 import { PipelineDoor } from '../pipeline/front-door.ts'
 import { Pipeline, type PipelineOptions } from '../pipeline/pipeline.ts'
+import { resolveUrl } from '../pipeline/purge-keys.ts'
 import { compileSite, type Site, type Tenant } from '../pipeline/site.ts'
+import type { PurgeAnswer } from '../purge/purge-request.ts'
+import { Purges } from '../purge/purges.ts'
 import { MemoryTier } from '../storage/memory-tier.ts'
 import type { PeerPlace, WorkerListener } from '../supervisor/messages.ts'
 import type { ClientFacts } from '../transport/exchange.ts'
@@ -42,8 +46,12 @@ export interface WorkerOptions {
   readonly peers?: PeerPlace
   /** A clock that someone else keeps going; the time of day without one. */
   readonly clock?: Clock
+  /** Purges in force, as `PurgeTable.serialise` gives them; none without it. */
+  readonly purgeTable?: Uint8Array
   /** Keys that an unsafe request has invalidated here, to be told to the other workers. */
   announceInvalidation?(keys: readonly string[]): void
+  /** Hands a purge to the bus; for PURGE requests. Resolves to the answer's status and JSON. */
+  publishPurge?(message: PurgeMessage): Promise<PurgeAnswer>
 }
 
 export interface RunningWorker {
@@ -57,6 +65,8 @@ export interface RunningWorker {
   configure(config: Config): Promise<void>
   /** Keys that another worker has invalidated. */
   invalidate(keys: readonly string[]): void
+  /** Where purges are to be applied. */
+  readonly purges: Purges
   /** Stops accepting, finishes exchanges, cuts what is left after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
   metrics(): MetricsSnapshot
@@ -82,6 +92,7 @@ class Worker implements RunningWorker {
   readonly #wheel = new TimerWheel().start()
   readonly #resolver = new OriginResolver()
   readonly #tier: MemoryTier
+  readonly purges: Purges
   readonly #sharedTiers: SharedTiers
   readonly #log: AccessLog
   readonly peers: Peers | null
@@ -106,6 +117,7 @@ class Worker implements RunningWorker {
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
     this.#tier = new MemoryTier(config.memory.maxSizeBytes, config.memory.maxObjectBytes)
+    this.purges = this.#makePurges(config)
     this.#sharedTiers = new SharedTiers({ config, logger, now: () => this.#clock.ms })
     this.#log = new AccessLog(config.logging.access, (err) =>
       logger.error({ err, output: config.logging.access.output }, 'the access log is not written'),
@@ -124,6 +136,7 @@ class Worker implements RunningWorker {
       this.#site,
       this.#tier,
       this.#clock,
+      this.purges,
       this.#pipeline,
       this.#recorder,
     )
@@ -189,6 +202,7 @@ class Worker implements RunningWorker {
     this.#log.configure(config.logging.access)
     this.#pipeline.configure(this.#pipelineOptions(config))
     this.#door.configure(this.#site)
+    this.purges.table.resolveAgain(resolveUrl(this.#site))
     for (const group of before.values()) group.close()
   }
 
@@ -220,9 +234,26 @@ class Worker implements RunningWorker {
     return metrics.snapshot()
   }
 
+  #makePurges(config: Config): Purges {
+    const { purgeTable } = this.#options
+    const options = { resolve: resolveUrl(this.#site) }
+    const table =
+      purgeTable === undefined ? new PurgeTable(options) : PurgeTable.restore(purgeTable, options)
+    const { whenCutOff } = config.purge
+    return new Purges({
+      table,
+      whenCutOff,
+      isAlone: purgeTable === undefined,
+      now: () => this.#clock.ms,
+    })
+  }
+
   #makePeers({ folder, slots }: PeerPlace): Peers | null {
     if (slots < 2) return null
-    const door = peerDoor((exchange) => this.#pipeline.handle(exchange, true))
+    const door = peerDoor(
+      (number) => this.purges.whenApplied(number),
+      (exchange, slice) => this.#pipeline.handle(exchange, true, slice),
+    )
     return new Peers({
       folder,
       slots,
@@ -244,12 +275,13 @@ class Worker implements RunningWorker {
   }
 
   #pipelineOptions(config: Config): PipelineOptions {
-    const { announceInvalidation } = this.#options
+    const { announceInvalidation, publishPurge } = this.#options
     return {
       site: this.#site,
       tier: this.#tier,
       shared: this.#sharedTiers.store,
       peers: this.peers,
+      purges: this.purges,
       clock: this.#clock,
       pseudonym: pseudonymOf(config),
       trustedProxies: this.#trusted,
@@ -260,6 +292,8 @@ class Worker implements RunningWorker {
       countOriginBytes: (bytes) => this.#recorder.countOriginBytes(bytes),
       countCollapsed: () => this.#recorder.countCollapsed(),
       announceInvalidation: (keys) => announceInvalidation?.(keys),
+      purgeFrom: blockList(config.purge.purgeFrom),
+      publishPurge,
     }
   }
 

@@ -1,8 +1,10 @@
 import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { PurgeMessage } from '@larder/purge-bus'
 import { createLogger } from '../observability/logger.ts'
 import { WorkerMetrics } from '../observability/metrics.ts'
+import type { PurgeAnswer } from '../purge/purge-request.ts'
 import { BEAT_INTERVAL_MS, type FromWorker, type ToWorker } from '../supervisor/messages.ts'
 import { type RunningWorker, startWorker } from './start-worker.ts'
 
@@ -16,10 +18,21 @@ const metrics = new WorkerMetrics()
 let running: RunningWorker | undefined
 let isDraining = false
 const invalidated = new Set<string>()
+/** What came while the worker was starting. */
+let early: ToWorker[] = []
+/** PURGE requests that wait for the primary's answer. */
+const purging = new Map<number, (answer: PurgeAnswer) => void>()
+let nextPurgeId = 1
 
 const INVALIDATION_GATHER_MS = 5
 const MAX_GATHERED_KEYS = 1000
 const LAG_RESOLUTION_MS = 20
+/** PURGE requests of one worker that wait for their receipt. */
+const MAX_PURGE_REQUESTS = 10_000
+const TOO_MANY_PURGES: PurgeAnswer = {
+  status: 503,
+  body: { type: 'about:blank', title: 'Too many purges wait for their receipt.', status: 503 },
+}
 const eventLoopDelay = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS })
 eventLoopDelay.enable()
 setInterval(beat, BEAT_INTERVAL_MS)
@@ -60,6 +73,14 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
     case 'invalidate':
       running?.invalidate(message.keys)
       return
+    case 'purges':
+    case 'purge-floor':
+    case 'purge-bus':
+      return applyPurges(message)
+    case 'purge-answer':
+      purging.get(message.id)?.(message.answer)
+      purging.delete(message.id)
+      return
     case 'drain':
       return drain(message.deadlineMs)
   }
@@ -76,7 +97,12 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       logger,
       announceInvalidation,
       peers: message.peers,
+      purgeTable: message.purgeTable,
+      publishPurge,
     })
+    const waiting = early
+    early = []
+    for (const purge of waiting) applyPurges(purge)
     // Now, while the folder can still be written: the next worker finds what this one has compiled.
     flushCompileCache()
     if (identity !== undefined) {
@@ -88,6 +114,27 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
   } catch (error) {
     tell({ type: 'start-failed', message: messageOf(error) })
   }
+}
+
+function applyPurges(message: ToWorker): void {
+  if (running === undefined) {
+    early.push(message)
+    return
+  }
+  const { purges } = running
+  if (message.type === 'purge-bus') return purges.heard(message.state)
+  if (message.type === 'purges') purges.apply(message.purges)
+  else if (message.type === 'purge-floor') purges.raiseFloor(message.number)
+  tell({ type: 'purged', number: purges.number })
+}
+
+function publishPurge(message: PurgeMessage): Promise<PurgeAnswer> {
+  if (purging.size >= MAX_PURGE_REQUESTS) return Promise.resolve(TOO_MANY_PURGES)
+  const id = nextPurgeId++
+  return new Promise((resolve) => {
+    purging.set(id, resolve)
+    tell({ type: 'purge', id, message })
+  })
 }
 
 async function listen(

@@ -78,6 +78,13 @@ export class DiskIndex {
     return this.findNow(keyHash)
   }
 
+  /** Whether each has an entry. */
+  async hasAll(keyHashes: Buffer[]): Promise<boolean> {
+    await this.#responses.prefetch(keyHashes)
+    this.#root.resetReadTxn()
+    return guarded(() => keyHashes.every((keyHash) => this.#responses.doesExist(keyHash)))
+  }
+
   findNow(keyHash: Buffer): Location[] {
     // A snapshot of before would hide what another thread or process has committed since.
     this.#root.resetReadTxn()

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { BLOCK_BYTES, encodeHead } from '../record.ts'
 import type { BodyBacking, Insertion } from '../storage-tier.ts'
-import type { StoredMetadata } from '../stored-response.ts'
+import { contentLengthOf, type StoredMetadata } from '../stored-response.ts'
 import { closeFile, createNumbered, largePath, readExactly, writeAll } from './disk-files.ts'
 import type { ReadFiles } from './read-files.ts'
 
@@ -92,7 +92,8 @@ export class DiskInsertion implements Insertion {
     if (this.#bytes !== (this.#expected.bytes ?? this.#bytes)) return this.abandon()
     this.#open = false
     if (this.#metadata.status !== 204) {
-      this.#metadata.fields.set('content-length', String(this.#bytes))
+      const length = contentLengthOf(this.#metadata, this.#bytes)
+      this.#metadata.fields.set('content-length', length)
     }
     this.committed = this.#host.commit(this.#metadata, this.#keyHash, this.#written())
   }

@@ -32,6 +32,9 @@ const RETRY_MS = 2_000
 /** Commits under way; beyond it new responses are not stored. */
 const MAX_PENDING = 4096
 
+/** Keys looked for between two turns of the event loop. */
+const HELD_KEYS_AT_ONCE = 256
+
 /** Removals that are kept for a tier in trouble. */
 const MAX_OWED = 100_000
 
@@ -127,6 +130,22 @@ export class DiskTier implements SharedTier, InsertionHost {
     } catch (error) {
       this.#trouble(error)
       return []
+    }
+  }
+
+  async holdsAll(keys: readonly string[]): Promise<boolean> {
+    const disk = this.#open()
+    if (disk === null) return false
+    try {
+      for (let at = 0; at < keys.length; at += HELD_KEYS_AT_ONCE) {
+        const hashes = keys.slice(at, at + HELD_KEYS_AT_ONCE).map(hashOf)
+        if (hashes.some((keyHash) => this.#owed.has(keyHash.toString('latin1')))) return false
+        if (!(await disk.index.hasAll(hashes))) return false
+      }
+      return true
+    } catch (error) {
+      this.#trouble(error)
+      return false
     }
   }
 

@@ -1,6 +1,6 @@
 import { hashOf } from '../content-hash.ts'
 import { blockChecksums, encodeHead, slotOf } from '../record.ts'
-import type { StoredMetadata } from '../stored-response.ts'
+import { contentLengthOf, type StoredMetadata } from '../stored-response.ts'
 import { readExactly } from './disk-files.ts'
 import type { FoundRecord } from './disk-handle.ts'
 import type { BodyLocation, DiskIndex, IndexChange } from './disk-index.ts'
@@ -85,7 +85,8 @@ export async function writeHead(
   metadata: StoredMetadata,
 ): Promise<Location> {
   const fields = metadata.fields.clone()
-  if (metadata.status !== 204) fields.set('content-length', String(location.bodyBytes))
+  if (metadata.status !== 204)
+    fields.set('content-length', contentLengthOf(metadata, location.bodyBytes))
   const head = encodeHead(keyHash, { ...metadata, fields }, checksums, 0)
   const place = await segments.append([head])
   const storedAt = Math.floor(metadata.responseAt / 1000)

@@ -1,5 +1,5 @@
 import type { Insertion } from '../storage-tier.ts'
-import type { StoredMetadata } from '../stored-response.ts'
+import { contentLengthOf, type StoredMetadata } from '../stored-response.ts'
 
 /** Gathers a body and hands it over on commit. */
 export class RedisInsertion implements Insertion {
@@ -38,7 +38,7 @@ export class RedisInsertion implements Insertion {
     this.abandon()
     if (this.#bytes !== (this.#expectedBytes ?? this.#bytes)) return
     const { fields, status } = this.#metadata
-    if (status !== 204) fields.set('content-length', String(this.#bytes))
+    if (status !== 204) fields.set('content-length', contentLengthOf(this.#metadata, this.#bytes))
     this.#store(this.#metadata, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks))
   }
 

@@ -46,6 +46,8 @@ const MAX_VARIANTS = 64
 /** A response that can be validated is of some use this long after it went stale. */
 const VALIDATABLE_MS = 3_600_000
 const MIN_USEFUL_MS = 1_000
+/** Of one question whether all are there. */
+const MAX_HELD_KEYS = 64
 const NOTHING = Buffer.alloc(0)
 
 /**
@@ -116,6 +118,22 @@ export class RedisTier implements SharedTier {
       }
     }
     return handles.sort((a, b) => compareValues(a.value, b.value))
+  }
+
+  /** Within the deadline of one look-up: so many calls at once, or none. */
+  async holdsAll(keys: readonly string[]): Promise<boolean> {
+    if (this.#closed || keys.length > MAX_HELD_KEYS || keys.some((key) => this.#owed.has(key))) {
+      return false
+    }
+    const { deadlineMs } = this.#options
+    const held = await Promise.all(
+      keys.map((key) => {
+        const keyHash = hashOf(key)
+        const name = this.#names.heads(keyHash)
+        return this.#reads.run(tagOf(keyHash), deadlineMs, 0, (redis) => redis.hlen(name))
+      }),
+    )
+    return held.every((variants) => (variants ?? 0) > 0)
   }
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {

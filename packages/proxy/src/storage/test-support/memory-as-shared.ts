@@ -23,6 +23,10 @@ export class MemoryAsShared implements SharedTier {
     return found
   }
 
+  async holdsAll(keys: readonly string[]): Promise<boolean> {
+    return keys.every((key) => this.#tier.lookUp(key) !== null)
+  }
+
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
     return this.#open ? this.#tier.insert(metadata, expectedBytes) : null
   }
@@ -52,10 +56,10 @@ class MemoryHandle implements StoredHandle {
   constructor(stored: StoredResponse) {
     this.stored = stored
     const { key, keyExtra, variant, status, fields, responseAt } = stored
-    const { ageBaseAt, freshUntilAt, policy, part, purgeSequence } = stored
+    const { ageBaseAt, freshUntilAt, policy, part, tags, purgeSequence } = stored
     this.metadata = {
       ...{ key, keyExtra, variant, status, fields, responseAt },
-      ...{ ageBaseAt, freshUntilAt, policy, part, purgeSequence },
+      ...{ ageBaseAt, freshUntilAt, policy, part, tags, purgeSequence },
     }
   }
 

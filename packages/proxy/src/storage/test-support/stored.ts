@@ -35,6 +35,7 @@ export function metadata(sketch: MetadataSketch = {}): StoredMetadata {
     freshUntilAt: responseAt + 60_000,
     policy: reusePolicy(status, fields, controls, DEFAULT_RULE, responseAt),
     part,
+    tags: [],
     purgeSequence: 0,
   }
 }
