@@ -41,7 +41,7 @@ export class SharedTiers {
     const leaseMs = config.redis?.collapseMs
     this.lease =
       this.#redis === null || leaseMs === undefined ? null : new PopLease(this.#redis, leaseMs)
-    this.store = tiers.length === 0 ? null : new TieredStore(tiers satisfies SharedTier[])
+    this.store = tiers.length === 0 ? null : new TieredStore(tiers satisfies SharedTier[], now)
   }
 
   #openDisk(disk: NonNullable<Config['disk']>, logger: Logger): DiskTier {
