@@ -120,6 +120,7 @@ export function makeWorld(synchronous: boolean): World {
     tier,
     shared: null,
     peers: null,
+    lease: null,
     purges,
     clock,
     pseudonym: 'larder-test',

@@ -9,9 +9,10 @@ const options = { skip: withoutRedis, timeout: 60_000 }
 /** Two tiers, one behind the other; that both are Redis is of no importance to what joins them. */
 async function twoTiers(t: Test) {
   const server = await startRedis(t)
+  const clock = { ms: NOW }
   const { tier: near } = await startTier(t, { url: server.url, prefix: 'near:' })
   const { tier: far } = await startTier(t, { url: server.url, prefix: 'far:' })
-  return { near, far, store: new TieredStore([near, far]) }
+  return { near, far, store: new TieredStore([near, far], () => clock.ms), clock }
 }
 
 t.test('what is removed does not come back from a farther tier', options, async (t) => {
@@ -28,6 +29,15 @@ t.test('what is removed does not come back from a farther tier', options, async 
   t.same(await bodiesOf(far), ['two'])
   await store.removeKey('k')
   t.same(await bodiesOf(store), [])
+})
+
+t.test('of what is stale nearby a farther tier may have something newer', options, async (t) => {
+  const { near, far, store, clock } = await twoTiers(t)
+  await put(near, {}, 'old')
+  await put(far, { responseAt: NOW + 50_000 }, 'new')
+  t.same(await bodiesOf(store), ['old'], 'the nearer tier is enough while it is fresh')
+  clock.ms = NOW + 61_000
+  t.same(await bodiesOf(store), ['new', 'old'], 'the newest first')
 })
 
 t.test('what a farther tier has newer stays', options, async (t) => {

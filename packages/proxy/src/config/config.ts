@@ -58,6 +58,8 @@ export interface RedisConfig {
   /** Authority of `rediss:` servers; undefined = those of the system. */
   readonly caPem: string | undefined
   readonly deadlineMs: number
+  /** How long the machines of the PoP wait for each other's fetch of a key; undefined = not at all. */
+  readonly collapseMs: number | undefined
   readonly maxObjectBytes: number
   readonly prefix: string
 }

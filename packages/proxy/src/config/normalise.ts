@@ -111,6 +111,7 @@ function normaliseRedis(
         ? undefined
         : readNamedFile(redis.caFile, 'redis.caFile', sources, problems),
     deadlineMs: milliseconds(redis.deadline),
+    collapseMs: redis.collapse === undefined ? undefined : milliseconds(redis.collapse),
     maxObjectBytes: bytes(redis.maxObjectSize),
   }
 }

@@ -141,6 +141,13 @@ const redis = Type.Object(
       max: '10s',
       restart: true,
     }),
+    collapse: duration(undefined, {
+      description:
+        'The machines of the PoP fetch a key one at a time, and wait for each other for so long at most. Without it each machine asks the origin itself.',
+      min: '50ms',
+      max: '30s',
+      restart: true,
+    }),
     maxObjectSize: size('1MiB', {
       description: 'Largest stored response of the Redis tier.',
       min: '1KiB',

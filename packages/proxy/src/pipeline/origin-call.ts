@@ -210,6 +210,16 @@ export class OriginCall implements OriginHandler {
     }
   }
 
+  /** Another machine has fetched it: those who wait look again. */
+  giveBack(): void {
+    this.#end()
+    for (const tx of this.#takeWaiting()) {
+      tx.leaseWaits++
+      tx.sought = false
+      this.#host.again(tx)
+    }
+  }
+
   /** The key was invalidated or purged meanwhile: those who wait get the answer, the store does not. */
   invalidate(): void {
     this.#insertion?.abandon()

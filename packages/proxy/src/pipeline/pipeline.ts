@@ -45,6 +45,7 @@ import { type CallHost, OriginCall } from './origin-call.ts'
 import type { ForwardReason } from './outcome.ts'
 import { PassCall, type PassHost } from './pass-call.ts'
 import { type FetchPlan, planFetch, planSlice, rangeWithinPart } from './plan-fetch.ts'
+import type { LeasedFetch, PopLease } from './pop-lease.ts'
 import { SharedSeeker } from './shared-seeker.ts'
 import type { Site, Tenant } from './site.ts'
 import type { SliceRead } from './slice-read.ts'
@@ -58,6 +59,8 @@ export interface PipelineOptions {
   readonly tier: MemoryTier
   /** The tiers behind memory; null when there are none. */
   readonly shared: TieredStore | null
+  /** Collapses the misses of the machines of a PoP; null when they do not wait for each other. */
+  readonly lease: PopLease | null
   /** The other workers of the machine; null when there are none. */
   readonly peers: Peers | null
   readonly purges: Purges
@@ -82,6 +85,8 @@ export interface PipelineOptions {
 
 /** Times that a request waits for another's answer before it goes alone. */
 const MAX_RELEASES = 2
+/** Times that a request waits for the fetch of another machine before it is fetched here. */
+const MAX_LEASE_WAITS = 2
 /** As many tags as one purge may have. */
 const MAX_GROUPS = 1_000
 
@@ -92,6 +97,8 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   /** Calls that others may join, by call key; the plain key comes first in it. */
   readonly #calls = new Map<string, OriginCall>()
   readonly #uncacheable = new UncacheableKeys()
+  /** Fetches that take their turn among the machines of the PoP. */
+  readonly #leased = new Map<OriginCall, LeasedFetch>()
   /** Keys invalidated here a moment ago: their owner may not have heard of it yet, so it is not asked. */
   readonly #invalidated = new UncacheableKeys(5_000)
   readonly #seeker: SharedSeeker
@@ -452,7 +459,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       call.owner = null
       return this.start(leader, this.originRequest(call), handler)
     }
-    if (owner === null || peers === null) return ask(call)
+    if (owner === null || peers === null) return this.#askInTurn(call, () => ask(call))
     const { client } = leader.exchange
     const { request } = leader
     // What fits into memory is copied again as a whole: cheaper than to trust that equal validators mean equal bytes.
@@ -466,6 +473,33 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
       call,
       ask,
     )
+  }
+
+  /** The origin, unless another machine of the PoP is asking it for the same. */
+  #askInTurn(call: OriginCall, ask: () => OriginFetch): OriginFetch {
+    const { lease } = this.#options
+    const { leader } = call
+    const isShared = this.#calls.get(call.callKey) === call && call.plan.range === undefined
+    if (lease === null || !isShared || leader.leaseWaits >= MAX_LEASE_WAITS) return ask()
+    const fetch = lease.fetch(call.asked.key, ask, () => call.giveBack())
+    this.#leased.set(call, fetch)
+    return fetch
+  }
+
+  /** What the machines that wait will look for has to be in Redis before they are told. */
+  #endLease(call: OriginCall): void {
+    const fetch = this.#leased.get(call)
+    const { lease, shared } = this.#options
+    if (fetch === undefined || lease === null) return
+    this.#leased.delete(call)
+    const { key, requestAt } = call.asked
+    let isThere = false
+    for (let stored = this.tier.lookUp(key); stored !== null; stored = stored.next) {
+      if (stored.responseAt < requestAt || stored.part !== undefined) continue
+      shared?.promote(stored, stored.body)
+      isThere = true
+    }
+    lease.done(key, fetch, isThere)
   }
 
   /** Callbacks never come from inside this call. */
@@ -536,6 +570,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
   }
 
   finished(call: OriginCall): void {
+    this.#endLease(call)
     if (this.#calls.get(call.callKey) === call) this.#calls.delete(call.callKey)
   }
 

@@ -59,6 +59,8 @@ export class Transaction {
   sliceFailures = 0
   /** Told when the exchange ends early, so that nobody works for it any more. */
   onGone: (() => void) | null = null
+  /** Times that it has waited for the fetch of another machine. */
+  leaseWaits = 0
   /** Times that an answer of another request turned out not to be for this one. */
   released = 0
 

@@ -3,6 +3,7 @@ import { MemoryTier } from './memory-tier.ts'
 import { sharedTierContract } from './shared-tier.contract.ts'
 import { diskTier } from './test-support/disk.ts'
 import { MemoryAsShared } from './test-support/memory-as-shared.ts'
+import { NOW } from './test-support/stored.ts'
 import { TieredStore } from './tiered-store.ts'
 
 t.test('the disk tier', async (t) => {
@@ -15,7 +16,7 @@ t.test('the disk tier', async (t) => {
 t.test('tiers behind memory as one', async (t) => {
   sharedTierContract(t, async (t) => {
     const { tier } = diskTier(t, { maxSizeBytes: 16 * 1024 * 1024 })
-    const store = new TieredStore([tier])
+    const store = new TieredStore([tier], () => NOW)
     return { tier: store, maxObjectBytes: 4 * 1024 * 1024, settled: () => tier.settled() }
   })
 })

@@ -6,10 +6,14 @@ import { isSameSlot, type StoredMetadata } from './stored-response.ts'
 export class TieredStore implements SharedTier {
   readonly name = 'tiered'
   readonly #tiers: readonly SharedTier[]
+  readonly #now: () => number
 
-  /** Nearest first; the first takes every response, the others what has proved to be hot (`promote`). */
-  constructor(tiers: readonly SharedTier[]) {
+  /**
+   * Nearest first; the first takes every response, the others what has proved to be hot (`promote`). `now`: epoch ms.
+   */
+  constructor(tiers: readonly SharedTier[], now: () => number) {
     this.#tiers = tiers
+    this.#now = now
   }
 
   async lookUp(key: string): Promise<readonly StoredHandle[]> {
@@ -17,10 +21,11 @@ export class TieredStore implements SharedTier {
     for (const tier of this.#tiers) {
       const handles = await tier.lookUp(key)
       found.push(...handles.map((handle) => new TierHandle(tier, handle)))
-      // What a nearer tier has a farther one can only have older.
-      if (handles.length > 0) break
+      // Of what is stale here another machine may have something newer.
+      if (handles.some(({ metadata }) => metadata.freshUntilAt > this.#now())) break
     }
-    return found
+    // Of two that are equally new the nearer one stays in front.
+    return found.sort((a, b) => b.metadata.responseAt - a.metadata.responseAt)
   }
 
   /** In one tier: what is spread over several is not worth the questions. */

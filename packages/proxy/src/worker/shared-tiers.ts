@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { WorkerMetrics } from '../observability/metrics.ts'
+import { PopLease } from '../pipeline/pop-lease.ts'
 import { DiskTier } from '../storage/disk/disk-tier.ts'
 import { connectRedis } from '../storage/redis/redis-client.ts'
 import { RedisTier } from '../storage/redis/redis-tier.ts'
@@ -21,6 +22,8 @@ export interface SharedTiersOptions {
 export class SharedTiers {
   /** null when there is none. */
   readonly store: TieredStore | null
+  /** null when the machines of the PoP do not wait for each other. */
+  readonly lease: PopLease | null
   readonly #disk: DiskTier | null
   readonly #redis: RedisTier | null
   #hits: number[] = []
@@ -35,7 +38,10 @@ export class SharedTiers {
     const tiers = [this.#disk, this.#redis].filter(
       (tier): tier is DiskTier | RedisTier => tier !== null,
     )
-    this.store = tiers.length === 0 ? null : new TieredStore(tiers satisfies SharedTier[])
+    const leaseMs = config.redis?.collapseMs
+    this.lease =
+      this.#redis === null || leaseMs === undefined ? null : new PopLease(this.#redis, leaseMs)
+    this.store = tiers.length === 0 ? null : new TieredStore(tiers satisfies SharedTier[], now)
   }
 
   #openDisk(disk: NonNullable<Config['disk']>, logger: Logger): DiskTier {

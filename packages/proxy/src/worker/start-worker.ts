@@ -280,6 +280,7 @@ class Worker implements RunningWorker {
       site: this.#site,
       tier: this.#tier,
       shared: this.#sharedTiers.store,
+      lease: this.#sharedTiers.lease,
       peers: this.peers,
       purges: this.purges,
       clock: this.#clock,

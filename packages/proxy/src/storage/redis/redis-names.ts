@@ -18,6 +18,11 @@ export class RedisNames {
     return `${this.#prefix}r${FORMAT}:{${tagOf(keyHash)}}`
   }
 
+  /** Who of the PoP fetches the key. */
+  lease(keyHash: Buffer): string {
+    return `${this.heads(keyHash)}:lease`
+  }
+
   /** A long body. Its name tells its bytes, so that a head never meets those of another version. */
   body(
     keyHash: Buffer,

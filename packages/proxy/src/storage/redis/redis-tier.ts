@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { hashOf } from '../content-hash.ts'
 import { BLOCK_BYTES, blockChecksums, slotOf } from '../record.ts'
 import type { SharedTier, StoredHandle } from '../shared-tier.ts'
@@ -19,7 +20,7 @@ import {
   MAX_INLINE_BYTES,
   stampOf,
 } from './redis-value.ts'
-import { REMOVE_HEAD, STORE_HEAD } from './scripts.ts'
+import { GIVE_LEASE, REMOVE_HEAD, STORE_HEAD, TAKE_LEASE } from './scripts.ts'
 import { WriteQueue } from './write-queue.ts'
 
 export interface RedisTierOptions {
@@ -49,6 +50,9 @@ const MIN_USEFUL_MS = 1_000
 /** Of one question whether all are there. */
 const MAX_HELD_KEYS = 64
 const NOTHING = Buffer.alloc(0)
+/** In place of a holder: what was fetched cannot be shared. */
+const ALONE = 'alone'
+const ALONE_MS = 5_000
 
 /**
  * The hot tier of a PoP: per key one hash of heads (a field per variant), and a string per body that is too long to
@@ -63,6 +67,7 @@ export class RedisTier implements SharedTier {
   readonly #writes: RedisCalls
   readonly #names: RedisNames
   #closed = false
+  readonly #leaseHolder = randomUUID()
   readonly #queue = new WriteQueue(WRITE_LIMITS.maxBytes)
   readonly #owed = new OwedRemovals((key) => this.#removeHeads(key))
 
@@ -278,6 +283,42 @@ export class RedisTier implements SharedTier {
     }
     this.#drop(metadata.key, String(slotOf(metadata)), value.beginning)
     return null
+  }
+
+  /**
+   * Who of the PoP is to fetch the key: this one ('mine'), one that has begun ('theirs'), or everyone by itself ('alone'),
+   * which is also the answer while Redis has none. A lease ends after `leaseMs` by itself.
+   */
+  async takeLease(key: string, leaseMs: number): Promise<'mine' | 'theirs' | 'alone'> {
+    if (this.#closed) return 'alone'
+    const keyHash = hashOf(key)
+    const words = [this.#leaseHolder, String(leaseMs)]
+    const holder = await this.#reads.run(tagOf(keyHash), this.#options.deadlineMs, 0, (redis) =>
+      redis.eval(TAKE_LEASE, 1, this.#names.lease(keyHash), ...words),
+    )
+    if (holder === this.#leaseHolder) return 'mine'
+    return typeof holder === 'string' && holder !== ALONE ? 'theirs' : 'alone'
+  }
+
+  /** False when nobody holds it any more, or nobody knows. */
+  async isLeased(key: string): Promise<boolean> {
+    if (this.#closed) return false
+    const keyHash = hashOf(key)
+    const holder = await this.#reads.run(tagOf(keyHash), this.#options.deadlineMs, 0, (redis) =>
+      redis.get(this.#names.lease(keyHash)),
+    )
+    return typeof holder === 'string' && holder !== ALONE
+  }
+
+  /** Behind what is being stored of the key. `alone`: for a while nobody need wait for anybody. */
+  giveLease(key: string, alone: boolean): Promise<void> {
+    return this.#queue.run(key, 0, async () => {
+      const keyHash = hashOf(key)
+      const words = [this.#leaseHolder, alone ? ALONE : '', String(ALONE_MS)]
+      await this.#writes.run(tagOf(keyHash), WRITE_DEADLINE_MS, 0, (redis) =>
+        redis.eval(GIVE_LEASE, 1, this.#names.lease(keyHash), ...words),
+      )
+    })
   }
 
   /** Resolves when what has been committed so far has been written, or has failed. */

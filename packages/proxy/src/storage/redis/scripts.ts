@@ -25,6 +25,20 @@ if redis.call('PTTL', heads) < expiry then redis.call('PEXPIRE', heads, expiry) 
 return 1
 `
 
+/** KEYS: lease. ARGV: who, ms. Who holds it from now on. */
+export const TAKE_LEASE = `
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return ARGV[1] end
+return redis.call('GET', KEYS[1])
+`
+
+/** KEYS: lease. ARGV: who, what stands there from now on ('' = nothing), ms. Only whoever holds it changes it. */
+export const GIVE_LEASE = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+`
+
 /** KEYS: heads. ARGV: slot, beginning of the value that is to go. A successor stays. */
 export const REMOVE_HEAD = `
 local held = redis.call('HGET', KEYS[1], ARGV[1])
