@@ -1,11 +1,12 @@
 import { sameVariant } from '../caching/vary.ts'
 import type { Purges } from '../purge/purges.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
+import { haveSameOctets } from '../storage/same-octets.ts'
 import type { StoredHandle } from '../storage/shared-tier.ts'
 import { type StoredMetadata, StoredResponse } from '../storage/stored-response.ts'
 import type { TieredStore } from '../storage/tiered-store.ts'
 import { isSelectedBy } from './find-stored.ts'
-import { LargeStored, type Reusable } from './large-stored.ts'
+import { bodyLengthOf, LargeStored, type Reusable } from './large-stored.ts'
 import type { Transaction } from './transaction.ts'
 
 interface Waiting {
@@ -110,9 +111,12 @@ export class SharedSeeker {
   freshen(stored: Reusable, metadata: StoredMetadata): void {
     const shared = this.#shared
     if (shared === null) return
-    void this.#copyOf(stored).then((copy) =>
-      copy === undefined ? undefined : shared.freshen(copy, metadata),
-    )
+    const own = { metadata: stored, bodyLength: bodyLengthOf(stored) }
+    void this.#copyOf(stored).then((copy) => {
+      // Another machine may have put there what it got at another time.
+      if (copy === undefined || !haveSameOctets(copy, own)) return undefined
+      return shared.freshen(copy, metadata)
+    })
   }
 
   /** One variant only. */

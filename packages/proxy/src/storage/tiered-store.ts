@@ -1,4 +1,5 @@
 import { sameVariant } from '../caching/vary.ts'
+import { haveSameOctets } from './same-octets.ts'
 import type { SharedTier, StoredHandle } from './shared-tier.ts'
 import type { Insertion } from './storage-tier.ts'
 import type { StoredMetadata } from './stored-response.ts'
@@ -45,7 +46,10 @@ export class TieredStore implements SharedTier {
   }
 
   async freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void> {
-    await this.#onCopies(stored, (tier, copy) => tier.freshen(copy, metadata))
+    // Another body stays what it is: it was not the one that has been validated.
+    await this.#onCopies(stored, async (tier, copy) => {
+      if (haveSameOctets(copy, stored)) await tier.freshen(copy, metadata)
+    })
   }
 
   async remove(stored: StoredHandle): Promise<void> {
