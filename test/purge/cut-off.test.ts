@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -78,5 +79,40 @@ t.test(
       redis.cli('xtrim', '{larder:purge}:log', 'maxlen', '100'),
     )
     t.match(away.stderr, /the log of purges begins at 901 only/)
+  },
+)
+
+t.test(
+  'a purge that waits for Redis holds for what other machines have stored there meanwhile',
+  { skip: withoutRedis },
+  async (t) => {
+    const redis = await startRedis(t)
+    const origin = await startVersionedOrigin(t)
+    const tenants = [{ id: 'acme', hosts: ['www.test'], origins: [{ url: origin.url }] }]
+    const there = await startLarder(t, { tenants, redis: { url: redis.url } })
+    await redis.cli('acl', 'setuser', 'here', 'on', '>secret', '~*', '&*', '+@all')
+    const passwordFile = join(temporaryFolder(t), 'password')
+    writeFileSync(passwordFile, 'secret')
+    const access = { url: redis.url, username: 'here', passwordFile }
+    const here = await startLarder(t, { tenants, redis: access })
+    const body = async ({ httpPort }: LarderProcess) => {
+      const headers = { host: 'www.test' }
+      return (await get(`http://127.0.0.1:${httpPort}/a`, { headers })).body
+    }
+    // From now on it is cut off from the bus, and not from what is stored.
+    await redis.cli('acl', 'setuser', 'here', 'resetkeys', '~larder:*', 'resetchannels')
+    await waitFor(() => /"state":"cut-off"/.test(here.stderr))
+    for (const tag of ['x', 'y', 'z']) {
+      await post(there, { type: 'tag', tenant: 'acme', tags: [tag], wait: false })
+    }
+    const before = Number(await redis.cli('dbsize'))
+    await waitFor(async () => {
+      t.equal(await body(there), '1')
+      return Number(await redis.cli('dbsize')) > before
+    })
+    origin.version = 2
+    const purge = { type: 'url', urls: ['http://www.test/a'], waitMs: 100 }
+    t.equal(await post(here, purge), 202)
+    for (let i = 0; i < 8; i++) t.equal(await body(here), '2')
   },
 )

@@ -48,7 +48,7 @@ export class SharedSeeker {
   }
 
   async #run(key: string, shared: TieredStore): Promise<void> {
-    const handles = this.#unpurged(await shared.lookUp(key), shared)
+    const handles = this.#usable(await shared.lookUp(key), shared)
     const waiting = this.#seeking.get(key) ?? []
     const loading = new Map<StoredHandle, Promise<void>>()
     for (const { tx } of waiting) {
@@ -65,12 +65,14 @@ export class SharedSeeker {
     for (const { done } of all) done()
   }
 
-  /** The others are taken out of the tiers, behind. */
-  #unpurged(handles: readonly StoredHandle[], shared: TieredStore): readonly StoredHandle[] {
+  /** What is purged is taken out of the tiers, behind. */
+  #usable(handles: readonly StoredHandle[], shared: TieredStore): readonly StoredHandle[] {
     return handles.filter((handle) => {
-      if (this.#purges.judge(handle.metadata) !== 'purged') return true
-      void shared.remove(handle)
-      return false
+      if (this.#purges.judge(handle.metadata) === 'purged') {
+        void shared.remove(handle)
+        return false
+      }
+      return !this.#purges.isBeyond(handle.metadata)
     })
   }
 
