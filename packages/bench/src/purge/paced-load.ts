@@ -14,7 +14,8 @@ export interface PacedLoad {
 /** Since the last question, which is any message of its parent. */
 export interface LoadReport {
   readonly answers: Latencies
-  readonly errors: number
+  /** What went wrong, and how often. */
+  readonly errors: Readonly<Record<string, number>>
 }
 
 const TICK_MS = 10
@@ -25,7 +26,7 @@ const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS_PER_PORT })
 const startedAt = performance.now()
 let sent = 0
 let took: number[] = []
-let errors = 0
+let errors: Record<string, number> = {}
 
 setInterval(() => {
   const due = ((performance.now() - startedAt) / 1e3) * requestsPerSecond
@@ -35,7 +36,7 @@ setInterval(() => {
 process.on('message', () => {
   const report: LoadReport = { answers: latencies(took), errors }
   took = []
-  errors = 0
+  errors = {}
   process.send?.(report)
 })
 process.on('disconnect', () => process.exit())
@@ -45,13 +46,18 @@ function ask(index: number): void {
   const port = ports[index % ports.length]
   const path = paths[index % paths.length]
   const sending = request({ host: '127.0.0.1', port, path, agent }, (response) => {
-    response.on('error', () => errors++)
+    response.on('error', failed)
     response.on('end', () => {
       if (response.statusCode === 200) took.push(performance.now() - askedAt)
-      else errors++
+      else failed(response.statusCode)
     })
     response.resume()
   })
-  sending.on('error', () => errors++)
+  sending.on('error', failed)
   sending.end()
+}
+
+function failed(why: unknown): void {
+  const name = String(why)
+  errors[name] = (errors[name] ?? 0) + 1
 }

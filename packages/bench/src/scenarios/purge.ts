@@ -64,7 +64,8 @@ export function purgeTable(
   ]
   const many = sustained.published
   const rate = Math.round(many.published / (many.tookMs / 1e3))
-  const errors = sustained.requests.errors + requestsBefore.errors
+  const errors = [requestsBefore, sustained.requests].flatMap((each) => Object.entries(each.errors))
+  const failed = errors.reduce((sum, [, count]) => sum + count, 0)
   return `${size.machines} machines with ${size.workers} workers each, one Redis, the load and the origin share the cores.
 
 | ms | p50 | p99 | most |
@@ -73,7 +74,7 @@ ${rows.map(([what, { p50, p99, max }]) => `| ${[what, ms(p50), ms(p99), ms(max)]
 
 | | |
 |---|---|
-| ${perSecond} purges/s for ${seconds} s | ${many.published} published at ${rate}/s, ${many.refused} refused; the last in force everywhere ${ms(sustained.behindMs)} ms later; ${sustained.late} late; ${errors} failed requests |
+| ${perSecond} purges/s for ${seconds} s | ${many.published} published at ${rate}/s, ${many.refused} refused; the last in force everywhere ${ms(sustained.behindMs)} ms later; ${sustained.late} late; ${failed} failed requests |
 | Memory of the largest primary | ${before.toFixed(0)} MiB before, ${most.toFixed(0)} MiB at most, ${after.toFixed(0)} MiB 5 s after |
 | ${burst.published.published} purges at once | in force everywhere after ${(burst.inForceMs / 1e3).toFixed(1)} s, ${burst.published.refused} refused; largest primary ${burst.primaryMiB.toFixed(0)} MiB |
 | Accepting a purge by tag in one worker | ${accepting[0].toFixed(2)} µs with 1 stored response of that tag, ${accepting[1].toFixed(2)} µs with ${size.stored} |`
