@@ -8,12 +8,15 @@ import { measureHits } from './hit.ts'
 import { measureIdle } from './idle.ts'
 import { isInstalled } from './processes.ts'
 import { machine, table } from './report.ts'
+import { purge } from './scenarios/purge.ts'
 
 const USAGE = `Usage: npm run bench -- hit [--quick] [--json FILE] [--docs]
        npm run bench -- idle [--quick]
+       npm run bench -- purge [--quick] [--json FILE] [--docs]
 
 hit    CPU time of one answer from the cache, beside bare Node, nginx and HAProxy
 idle   memory of an idle TLS connection
+purge  ${purge.sentence}
 
 --quick  fewer requests and keys
 --json   writes every figure to FILE
@@ -32,13 +35,17 @@ const { values, positionals } = parseArgs({
   },
 })
 const [scenario] = positionals
-const missing = ['taskset', 'h2load'].filter((program) => !isInstalled(program))
-if (values.help || (scenario !== 'hit' && scenario !== 'idle')) {
+const needs = scenario === 'purge' ? purge.needs : ['taskset', 'h2load']
+const missing = needs.filter((program) => !isInstalled(program))
+if (values.help || (scenario !== 'hit' && scenario !== 'idle' && scenario !== 'purge')) {
   process.stdout.write(USAGE)
   process.exitCode = values.help ? 0 : 2
 } else if (missing.length > 0) {
   console.error(`Not installed: ${missing.join(', ')}.`)
   process.exitCode = 1
+} else if (scenario === 'purge') {
+  const { quick, json, docs } = values
+  await purge.run({ quick, large: false, json, docs })
 } else {
   const folder = mkdtempSync(join(tmpdir(), 'larder-bench-'))
   try {

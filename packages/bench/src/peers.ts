@@ -112,7 +112,7 @@ async function peer(
 }
 
 /** Free a moment ago; whoever gets them has to be quick. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
   const ports: number[] = []
   for (const server of servers) {

@@ -1,5 +1,6 @@
 import type { Purges } from '../purge/purges.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
+import { haveSameOctets } from '../storage/same-octets.ts'
 import type { StoredHandle } from '../storage/shared-tier.ts'
 import {
   isSameSlot,
@@ -9,7 +10,7 @@ import {
 } from '../storage/stored-response.ts'
 import type { TieredStore } from '../storage/tiered-store.ts'
 import { isSelectedBy } from './find-stored.ts'
-import { LargeStored, type Reusable } from './large-stored.ts'
+import { bodyLengthOf, LargeStored, type Reusable } from './large-stored.ts'
 import type { Transaction } from './transaction.ts'
 
 interface Waiting {
@@ -51,7 +52,7 @@ export class SharedSeeker {
   }
 
   async #run(key: string, shared: TieredStore): Promise<void> {
-    const handles = this.#unpurged(await shared.lookUp(key), shared)
+    const handles = this.#usable(await shared.lookUp(key), shared)
     const waiting = this.#seeking.get(key) ?? []
     const loading = new Map<StoredHandle, Promise<void>>()
     for (const { tx } of waiting) {
@@ -69,12 +70,14 @@ export class SharedSeeker {
     for (const { done } of all) done()
   }
 
-  /** The others are taken out of the tiers, behind. */
-  #unpurged(handles: readonly StoredHandle[], shared: TieredStore): readonly StoredHandle[] {
+  /** What is purged is taken out of the tiers, behind. */
+  #usable(handles: readonly StoredHandle[], shared: TieredStore): readonly StoredHandle[] {
     return handles.filter((handle) => {
-      if (this.#purges.judge(handle.metadata) !== 'purged') return true
-      void shared.remove(handle)
-      return false
+      if (this.#purges.judge(handle.metadata) === 'purged') {
+        void shared.remove(handle)
+        return false
+      }
+      return !this.#purges.isBeyond(handle.metadata)
     })
   }
 
@@ -113,9 +116,12 @@ export class SharedSeeker {
   freshen(stored: Reusable, metadata: StoredMetadata): void {
     const shared = this.#shared
     if (shared === null) return
-    void this.#copyOf(stored).then((copy) =>
-      copy === undefined ? undefined : shared.freshen(copy, metadata),
-    )
+    const own = { metadata: stored, bodyLength: bodyLengthOf(stored) }
+    void this.#copyOf(stored).then((copy) => {
+      // Another machine may have put there what it got at another time.
+      if (copy === undefined || !haveSameOctets(copy, own)) return undefined
+      return shared.freshen(copy, metadata)
+    })
   }
 
   /** One variant only. */

@@ -57,7 +57,12 @@ export type ToWorker =
   /** Everything with a lower number counts as purged. */
   | { readonly type: 'purge-floor'; readonly number: number }
   /** Also says that the primary lives. */
-  | { readonly type: 'purge-bus'; readonly state: BusState['kind'] }
+  | {
+      readonly type: 'purge-bus'
+      readonly state: BusState['kind']
+      /** As in `BusStatus`. */
+      readonly pendingAfter: number | null
+    }
   | { readonly type: 'purge-answer'; readonly id: number; readonly answer: PurgeAnswer }
   | { readonly type: 'drain'; readonly deadlineMs: number }
 

@@ -96,7 +96,17 @@ export class PurgeService {
   }
 
   #tellState(): void {
-    this.#tell({ type: 'purge-bus', state: this.#opened.state.kind })
+    this.#tell(this.#stateMessage())
+  }
+
+  #stateMessage(): ToWorker {
+    const { state, pendingAfter } = this.#opened.status()
+    return { type: 'purge-bus', state: state.kind, pendingAfter }
+  }
+
+  /** To a worker that has been given what `join` returned. */
+  tellState(receiver: PurgeReceiver): void {
+    receiver.send(this.#stateMessage())
   }
 
   get #opened(): PurgeBus {

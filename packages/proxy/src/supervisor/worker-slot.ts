@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import { BackOff } from './back-off.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
-import type { Identity, PeerPlace, WorkerBeat, WorkerListener } from './messages.ts'
+import type { Identity, PeerPlace, ToWorker, WorkerBeat, WorkerListener } from './messages.ts'
 import { pinToCore } from './pin.ts'
 import { DEFAULT_WAIT_MS, type PurgeService } from './purge-service.ts'
 import { type WorkerExit, WorkerHandle } from './worker-handle.ts'
@@ -179,8 +179,14 @@ export class WorkerSlot {
 
   async #setUp(worker: WorkerHandle): Promise<void> {
     const { sockets, identity, peers, purges, config } = this.#surroundings
-    const table = purges.join({ name: nameOf(worker), send: (message) => worker.send(message) })
-    await worker.start(config(), peers, table, identity, () => sockets.forSlot(this.index))
+    const receiver = { name: nameOf(worker), send: (message: ToWorker) => worker.send(message) }
+    const table = purges.join(receiver)
+    const started = worker.start(config(), peers, table, identity, () =>
+      sockets.forSlot(this.index),
+    )
+    // Known to the worker before it accepts anything.
+    purges.tellState(receiver)
+    await started
     // A reload during the start has gone past this worker.
     while (worker.config !== config()) await worker.configure(config())
     const wanted = sockets.forSlot(this.index)

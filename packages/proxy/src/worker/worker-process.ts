@@ -122,7 +122,7 @@ function applyPurges(message: ToWorker): void {
     return
   }
   const { purges } = running
-  if (message.type === 'purge-bus') return purges.heard(message.state)
+  if (message.type === 'purge-bus') return purges.heard(message.state, message.pendingAfter)
   if (message.type === 'purges') purges.apply(message.purges)
   else if (message.type === 'purge-floor') purges.raiseFloor(message.number)
   tell({ type: 'purged', number: purges.number })
