@@ -2,8 +2,12 @@ import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { MetricsSnapshot } from '../observability/metrics.ts'
 import type { PurgeAnswer } from '../purge/purge-request.ts'
+import type { EvictorCounts } from '../storage/disk/evictor.ts'
 
-/** What goes over the channel between the primary and a worker. Structured clones: typed arrays stay what they are. */
+/**
+ * What goes over the channels between the primary and a worker or the process that evicts. Structured clones: typed
+ * arrays stay what they are.
+ */
 
 export interface WorkerListener {
   readonly kind: 'http' | 'https'
@@ -88,3 +92,22 @@ export interface WorkerBeat {
 }
 
 export const BEAT_INTERVAL_MS = 1000
+
+/** What the process that evicts from the disk tier has to know. */
+export interface EvictionSettings {
+  readonly path: string
+  readonly maxSizeBytes: number
+  readonly minFreeBytes: number
+  /** Who the workers are, when it is not the process's own user. */
+  readonly owner: Identity | undefined
+}
+
+export type ToEvictor =
+  | { readonly type: 'start'; readonly options: EvictionSettings }
+  /** Places on disk that were read: pairs of segment and offset. */
+  | { readonly type: 'hits'; readonly places: readonly number[] }
+
+export type FromEvictor =
+  /** After each round. */
+  | { readonly type: 'eviction-round'; readonly counts: EvictorCounts }
+  | { readonly type: 'eviction-trouble'; readonly message: string; readonly code?: string }

@@ -10,9 +10,10 @@ import {
   type MergedSeries,
   MetricsMerge,
 } from '../observability/metrics-merge.ts'
-import type { Evictor } from '../storage/disk/evictor.ts'
-import { evictorFor } from './disk-eviction.ts'
+import { setIndexAside } from '../storage/disk/index-file.ts'
+import { DiskEviction } from './disk-eviction.ts'
 import { identityFor } from './identity.ts'
+import { IndexSuspicion } from './index-suspicion.ts'
 import { withIssuedCertificates } from './issue-certificates.ts'
 import { ListeningSockets } from './listening-sockets.ts'
 import type { WorkerListener } from './messages.ts'
@@ -43,7 +44,9 @@ export class Supervisor {
   readonly startedAt = Date.now()
   readonly reloads = { applied: 0, refused: 0 }
   /** Holds the disk tier to its size; null without one. */
-  readonly evictor: Evictor | null
+  readonly eviction: DiskEviction | null
+  /** Indexes of the disk tier that were set aside because processes died of them. */
+  indexesSetAside = 0
   readonly purges: PurgeService
   #config: Config
   #isStopping = false
@@ -52,7 +55,10 @@ export class Supervisor {
   readonly #sockets: ListeningSockets
   readonly #peerFolder: PeerFolder
   readonly #merge = new MetricsMerge()
+  readonly #suspicion = new IndexSuspicion()
   readonly #authority: DevelopmentAuthority
+  /** As at the start: the disk tier changes with a restart only. */
+  readonly #diskPath: string | undefined
   /** Reloads and replacements, one after the other. */
   #queue: Promise<unknown> = Promise.resolve()
   #pendingReload: Promise<ReloadResult> | undefined
@@ -66,7 +72,17 @@ export class Supervisor {
     this.#sockets = new ListeningSockets(options.config.workers)
     const identity = identityFor(options.config)
     this.#peerFolder = new PeerFolder(identity)
-    this.evictor = evictorFor(options.config, identity, options.logger)
+    const { disk } = options.config
+    this.#diskPath = disk?.path
+    this.eviction =
+      disk === undefined
+        ? null
+        : new DiskEviction({
+            disk,
+            identity,
+            logger: options.logger,
+            onEnded: (signal) => this.#suspectIndex(signal),
+          })
     this.purges = new PurgeService(options)
     const surroundings = {
       logger: options.logger,
@@ -82,10 +98,13 @@ export class Supervisor {
           diskHits: readonly number[]
         },
       ) => {
-        this.evictor?.noteHits(beat.diskHits)
+        this.eviction?.noteHits(beat.diskHits)
         if (beat.metrics !== undefined) this.#merge.update(workerId, beat.metrics)
       },
-      onGone: (workerId: number) => this.#merge.retire(workerId),
+      onGone: (workerId: number, signal: string | null) => {
+        this.#merge.retire(workerId)
+        this.#suspectIndex(signal)
+      },
       onInvalidated: (from: number, keys: readonly string[]) => {
         for (const slot of this.slots) if (slot.index !== from) slot.invalidate(keys)
       },
@@ -122,7 +141,7 @@ export class Supervisor {
       // Typed arrays and undefined survive; JSON would turn them into something else.
       serialization: 'advanced',
     })
-    this.evictor?.start()
+    this.eviction?.start()
     await this.purges.start()
     try {
       await Promise.all(this.slots.map((slot) => slot.start()))
@@ -184,12 +203,14 @@ export class Supervisor {
     const stopped = Promise.all(this.slots.map((slot) => slot.stop(drainMs)))
     this.#sockets.closeAll()
     await stopped
+    this.eviction?.stop()
     await this.purges.stop()
   }
 
   kill(): void {
     this.#isStopping = true
     for (const slot of this.slots) slot.kill()
+    this.eviction?.stop()
     this.#sockets.closeAll()
     void this.purges.stop().catch(() => undefined)
   }
@@ -198,6 +219,34 @@ export class Supervisor {
     const { series, histograms } = this.#merge.merged()
     const own: MergedSeries[] = primarySeries(this)
     return { series: [...series, ...own], histograms }
+  }
+
+  /** Called before the process that has ended is replaced. Nobody here opens the index: this process must live. */
+  #suspectIndex(signal: string | null): void {
+    const path = this.#diskPath
+    if (path === undefined || this.#isStopping) return
+    const verdict = this.#suspicion.ended(signal, performance.now())
+    if (verdict === 'unsuspected') return
+    if (verdict === 'not-the-index') {
+      this.#logger.error(
+        { path, signal },
+        'processes crash although the index of the disk tier is new: look for another cause, or take disk out of the configuration',
+      )
+      return
+    }
+    try {
+      setIndexAside(path)
+      this.indexesSetAside++
+      this.#logger.error(
+        { path, signal, keptIn: 'index-unusable' },
+        'processes crash, which a damaged index of the disk tier does: it is set aside and the tier starts empty; if that happens again, have the disk checked',
+      )
+    } catch (error) {
+      this.#logger.error(
+        { path, err: error },
+        'processes crash, and the index of the disk tier cannot be set aside: remove its folder "index", or take disk out of the configuration',
+      )
+    }
   }
 
   #enqueue<Result>(work: () => Promise<Result>): Promise<Result> {
