@@ -12,7 +12,8 @@ let evictor: Evictor | undefined
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) {
   process.on(signal, () => {})
 }
-process.on('disconnect', () => process.exit(0))
+// Not by `exit`, which would wait for calls to a disk that hangs.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 
 process.on('message', (message: ToEvictor) => {
   switch (message.type) {

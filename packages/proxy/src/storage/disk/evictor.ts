@@ -175,7 +175,7 @@ export class Evictor {
     const { path, maxSizeBytes, owner } = this.#options
     if (this.#tools !== null) {
       try {
-        checkIndexFile(path, this.#tools.index)
+        await checkIndexFile(path, this.#tools.index)
         return this.#tools
       } catch {
         // The workers have made a new one, or will.
