@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import type { MetricsSnapshot } from '../observability/metrics.ts'
 import type { PurgeAnswer } from '../purge/purge-request.ts'
 import type { EvictorCounts } from '../storage/disk/evictor.ts'
+import type { Census } from '../storage/memory-census.ts'
 
 /**
  * What goes over the channels between the primary and a worker or the process that evicts. Structured clones: typed
@@ -36,6 +37,14 @@ export interface ListenOptions {
   readonly reusePort: true
 }
 
+/** What is to be counted of what is stored. */
+export interface CensusQuery {
+  /** How many of the hottest keys. */
+  readonly top: number
+  /** Of this tenant alone. */
+  readonly tenant: string | undefined
+}
+
 export type ToWorker =
   | {
       readonly type: 'start'
@@ -63,6 +72,8 @@ export type ToWorker =
   /** Also says that the primary lives. */
   | { readonly type: 'purge-bus'; readonly state: BusState['kind'] }
   | { readonly type: 'purge-answer'; readonly id: number; readonly answer: PurgeAnswer }
+  /** What memory holds; `census` answers it. */
+  | { readonly type: 'take-census'; readonly id: number; readonly query: CensusQuery }
   | { readonly type: 'drain'; readonly deadlineMs: number }
 
 export type FromWorker =
@@ -78,6 +89,7 @@ export type FromWorker =
   | { readonly type: 'purged'; readonly number: number }
   /** A client's PURGE request; `purge-answer` answers it. */
   | { readonly type: 'purge'; readonly id: number; readonly message: PurgeMessage }
+  | { readonly type: 'census'; readonly id: number; readonly census: Census }
   | { readonly type: 'drained' }
 
 /** Once per second: proof of life, and the numbers. */

@@ -11,16 +11,18 @@ import {
   MetricsMerge,
 } from '../observability/metrics-merge.ts'
 import { setIndexAside } from '../storage/disk/index-file.ts'
+import { type Census, mergeCensuses } from '../storage/memory-census.ts'
 import { DiskEviction } from './disk-eviction.ts'
 import { identityFor } from './identity.ts'
 import { IndexSuspicion } from './index-suspicion.ts'
 import { withIssuedCertificates } from './issue-certificates.ts'
 import { ListeningSockets } from './listening-sockets.ts'
-import type { WorkerListener } from './messages.ts'
+import type { CensusQuery, WorkerListener } from './messages.ts'
 import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
 import { PeerFolder } from './peer-folder.ts'
 import { primarySeries } from './primary-metrics.ts'
 import { PurgeService } from './purge-service.ts'
+import { Warming } from './warming.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
 export interface SupervisorOptions {
@@ -48,6 +50,8 @@ export class Supervisor {
   /** Indexes of the disk tier that were set aside because processes died of them. */
   indexesSetAside = 0
   readonly purges: PurgeService
+  /** What is fetched at the start; null when nothing is. */
+  readonly warming: Warming | null
   #config: Config
   #isStopping = false
   readonly #logger: Logger
@@ -84,6 +88,8 @@ export class Supervisor {
             onEnded: (signal) => this.#suspectIndex(signal),
           })
     this.purges = new PurgeService(options)
+    const { warm } = options.config
+    this.warming = warm === undefined ? null : new Warming(warm, options.logger)
     const surroundings = {
       logger: options.logger,
       sockets: this.#sockets,
@@ -151,15 +157,26 @@ export class Supervisor {
     }
   }
 
-  /** Whether every slot serves, and if not, why. */
-  readiness(): { ready: boolean; reasons: string[] } {
+  /** Whether every slot serves and all is warm, and if not, why. */
+  readiness(): { ready: boolean; isWarming: boolean; reasons: string[] } {
     const reasons = this.slots.flatMap((slot) => {
       if (slot.state === 'serving') return []
       const why = slot.lastError === undefined ? '' : `: ${slot.lastError}`
       return [`worker ${slot.index} is ${slot.isCrashLoop ? 'in a crash loop' : slot.state}${why}`]
     })
     if (this.#isStopping) reasons.unshift('stopping')
-    return { ready: reasons.length === 0, reasons }
+    const warming = this.warming?.reason
+    if (warming !== undefined) reasons.push(warming)
+    return { ready: reasons.length === 0, isWarming: warming !== undefined, reasons }
+  }
+
+  /** What the workers hold in memory. */
+  async census(query: CensusQuery): Promise<Census> {
+    const workers = this.slots.map(({ worker }) => worker)
+    const each = await Promise.all(
+      workers.map((worker) => worker?.census(query) ?? Promise.resolve(null)),
+    )
+    return mergeCensuses(each, query.top)
   }
 
   /** Reads the configuration again and applies it everywhere or nowhere. Calls while one waits share its result. */
@@ -198,6 +215,7 @@ export class Supervisor {
   async stop(): Promise<void> {
     if (this.#isStopping) return
     this.#isStopping = true
+    this.warming?.stop()
     const { drainMs } = this.#config.timeouts
     this.#logger.info({ drainMs }, 'stopping: finishing what is under way')
     const stopped = Promise.all(this.slots.map((slot) => slot.stop(drainMs)))
@@ -209,6 +227,7 @@ export class Supervisor {
 
   kill(): void {
     this.#isStopping = true
+    this.warming?.stop()
     for (const slot of this.slots) slot.kill()
     this.eviction?.stop()
     this.#sockets.closeAll()
