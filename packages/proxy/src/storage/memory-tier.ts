@@ -49,6 +49,11 @@ export class MemoryTier implements StorageTier {
     return this.#byKey.get(key) ?? null
   }
 
+  /** The stored responses of every key, first of its chain. What changes meanwhile may be among them or not. */
+  chains(): IterableIterator<StoredResponse> {
+    return this.#byKey.values()
+  }
+
   /** Told when a stored response is used for the second time. */
   onHot: ((stored: StoredResponse) => void) | null = null
 

@@ -25,7 +25,8 @@ export interface SlotSurroundings {
   config(): Config
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
   onBeat(workerId: number, beat: WorkerBeat): void
-  onGone(workerId: number): void
+  /** Ended, by `signal` if it was one. */
+  onGone(workerId: number, signal: string | null): void
   /** The worker of `slot` has invalidated these keys; the others have yet to. */
   onInvalidated(slot: number, keys: readonly string[]): void
 }
@@ -156,8 +157,8 @@ export class WorkerSlot {
       onPurge: (message) => purges.publish(message, DEFAULT_WAIT_MS),
     })
     pinToCore(worker.pid, this.index, logger)
-    void worker.exited.then(() => {
-      onGone(worker.pid)
+    void worker.exited.then(({ signal }) => {
+      onGone(worker.pid, signal)
       purges.leave(nameOf(worker))
     })
     return worker

@@ -81,6 +81,11 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
       purging.get(message.id)?.(message.answer)
       purging.delete(message.id)
       return
+    case 'take-census': {
+      const { id, query } = message
+      tell({ type: 'census', id, census: await started().census(query) })
+      return
+    }
     case 'drain':
       return drain(message.deadlineMs)
   }
