@@ -4,8 +4,9 @@ import type { Scenario } from './scenario.ts'
 import { hit } from './scenarios/hit.ts'
 import { idle } from './scenarios/idle.ts'
 import { replay } from './scenarios/replay.ts'
+import { tiers } from './scenarios/tiers.ts'
 
-const SCENARIOS: Readonly<Record<string, Scenario>> = { hit, idle, replay }
+const SCENARIOS: Readonly<Record<string, Scenario>> = { hit, idle, replay, tiers }
 
 const USAGE = `Usage: npm run bench -- SCENARIO [--quick] [--large] [--json FILE] [--docs]
 

@@ -25,6 +25,15 @@ export interface Surroundings {
   readonly originPort: number
 }
 
+/** What makes one Larder differ from another in the same comparison. */
+export interface LarderVariant {
+  readonly name: string
+  /** Options of its configuration: `memory`, `disk`, `redis`. */
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+const PLAIN: LarderVariant = { name: 'Larder', options: {} }
+
 /** Those that this machine has, started; stopped again when one of them cannot be. */
 export async function startPeers(surroundings: Surroundings): Promise<Peer[]> {
   const peers: Peer[] = []
@@ -41,8 +50,10 @@ export async function startPeers(surroundings: Surroundings): Promise<Peer[]> {
   return peers
 }
 
-export async function startLarder(surroundings: Surroundings): Promise<Peer> {
-  const { folder, originPort } = surroundings
+export async function startLarder(
+  { folder, originPort }: Surroundings,
+  { name, options }: LarderVariant = PLAIN,
+): Promise<Peer> {
   const [httpPort, httpsPort, adminPort] = await freePorts(3)
   const config = {
     listen: {
@@ -52,7 +63,7 @@ export async function startLarder(surroundings: Surroundings): Promise<Peer> {
     },
     workers: 1,
     memory: { maxSize: '1GiB' },
-    logging: { access: { output: join(folder, 'larder-access.log') } },
+    logging: { access: { output: join(folder, `${fileName(name)}-access.log`) } },
     tls: { unknownServerName: 'default' },
     tenants: [
       {
@@ -62,10 +73,17 @@ export async function startLarder(surroundings: Surroundings): Promise<Peer> {
         certificate: { certFile: 'server.crt', keyFile: 'server.key' },
       },
     ],
+    ...options,
   }
-  writeFileSync(join(folder, 'larder.json'), JSON.stringify(config))
-  const words = [process.execPath, LARDER, 'start', '--config', join(folder, 'larder.json')]
-  return peer('Larder', httpPort, httpsPort, start(SERVER_CORE, words, join(folder, 'larder.out')))
+  const file = join(folder, `${fileName(name)}.json`)
+  writeFileSync(file, JSON.stringify(config))
+  const words = [process.execPath, LARDER, 'start', '--config', file]
+  const output = join(folder, `${fileName(name)}.out`)
+  return peer(name, httpPort, httpsPort, start(SERVER_CORE, words, output))
+}
+
+function fileName(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')
 }
 
 async function startBareNode({ folder }: Surroundings): Promise<Peer> {
@@ -76,7 +94,7 @@ async function startBareNode({ folder }: Surroundings): Promise<Peer> {
   return peer(`bare Node ${process.versions.node}`, httpPort, httpsPort, child)
 }
 
-async function startConfigured(
+export async function startConfigured(
   name: 'nginx' | 'haproxy',
   surroundings: Surroundings,
 ): Promise<Peer> {
@@ -112,7 +130,7 @@ async function peer(
 }
 
 /** Free a moment ago; whoever gets them has to be quick. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
   const ports: number[] = []
   for (const server of servers) {

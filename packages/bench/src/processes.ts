@@ -5,6 +5,9 @@ import { connect } from 'node:net'
 
 /** Clock ticks per second of `/proc/PID/stat`: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100
+/** Less CPU time than this in an interval is what a process uses when nobody asks it for anything. */
+const QUIET_SECONDS = 0.011
+const QUIET_INTERVAL_MS = 250
 
 export function isInstalled(program: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
@@ -45,6 +48,17 @@ export function cpuSeconds(pid: number): number {
   let ticks = 0
   for (const each of withDescendants(pid)) ticks += ticksOf(each)
   return ticks / TICKS_PER_SECOND
+}
+
+/** Waits until a process and its descendants have nothing more to do, for `limitMs` at most. */
+export async function untilQuiet(pid: number, limitMs = 15_000): Promise<void> {
+  const endsAt = performance.now() + limitMs
+  for (let before = -1, now = cpuSeconds(pid); now - before > QUIET_SECONDS; ) {
+    if (performance.now() > endsAt) return
+    await new Promise((resolve) => setTimeout(resolve, QUIET_INTERVAL_MS))
+    before = now
+    now = cpuSeconds(pid)
+  }
 }
 
 export function residentBytes(pid: number): number {
