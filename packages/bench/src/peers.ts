@@ -3,12 +3,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isInstalled, start, stop, untilListening } from './processes.ts'
+import { isInstalled, openFilesLimit, start, stop, untilListening } from './processes.ts'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const LARDER = join(HERE, '../../proxy/src/cli/main.ts')
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
+/** Descriptors that nginx needs for connections, where it may keep only so many files open. */
+const RESERVED_FILES = 2000
 
 /** A server under measurement. */
 export interface Peer {
@@ -30,6 +32,8 @@ export interface LarderVariant {
   readonly name: string
   /** Options of its configuration: `memory`, `disk`, `redis`. */
   readonly options: Readonly<Record<string, unknown>>
+  /** Where the inspector of the primary would listen; that of the worker is on the port behind it. */
+  readonly inspectPort?: number
 }
 
 const PLAIN: LarderVariant = { name: 'Larder', options: {} }
@@ -52,7 +56,7 @@ export async function startPeers(surroundings: Surroundings): Promise<Peer[]> {
 
 export async function startLarder(
   { folder, originPort }: Surroundings,
-  { name, options }: LarderVariant = PLAIN,
+  { name, options, inspectPort }: LarderVariant = PLAIN,
 ): Promise<Peer> {
   const [httpPort, httpsPort, adminPort] = await freePorts(3)
   const config = {
@@ -77,7 +81,8 @@ export async function startLarder(
   }
   const file = join(folder, `${fileName(name)}.json`)
   writeFileSync(file, JSON.stringify(config))
-  const words = [process.execPath, LARDER, 'start', '--config', file]
+  const flags = inspectPort === undefined ? [] : [`--inspect-port=${inspectPort}`]
+  const words = [process.execPath, ...flags, LARDER, 'start', '--config', file]
   const output = join(folder, `${fileName(name)}.out`)
   return peer(name, httpPort, httpsPort, start(SERVER_CORE, words, output))
 }
@@ -106,6 +111,7 @@ export async function startConfigured(
     .replaceAll('HTTP_PORT', String(httpPort))
     .replaceAll('HTTPS_PORT', String(httpsPort))
     .replaceAll('ORIGIN_PORT', String(originPort))
+    .replaceAll('OPEN_FILES', String(Math.min(200_000, openFilesLimit() - RESERVED_FILES)))
   const file = join(folder, source)
   writeFileSync(file, text)
   const words = name === 'nginx' ? ['nginx', '-c', file] : ['haproxy', '-f', file]

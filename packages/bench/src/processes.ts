@@ -13,6 +13,11 @@ export function isInstalled(program: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
 }
 
+/** Of a process that this one starts: descriptors that it may have open. */
+export function openFilesLimit(): number {
+  return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1])
+}
+
 /** A program and everything it starts, on `core`; its output goes to a file. */
 export function start(core: number, words: readonly string[], outputFile: string): ChildProcess {
   const output = openSync(outputFile, 'a')
@@ -62,11 +67,27 @@ export async function untilQuiet(pid: number, limitMs = 15_000): Promise<void> {
 }
 
 export function residentBytes(pid: number): number {
+  return statusBytes(pid, /^VmRSS:\s+(\d+)/m)
+}
+
+/** Resident memory without what only maps files. */
+export function anonymousBytes(pid: number): number {
+  return statusBytes(pid, /^RssAnon:\s+(\d+)/m)
+}
+
+function statusBytes(pid: number, line: RegExp): number {
   let kib = 0
   for (const each of withDescendants(pid)) {
-    kib += Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${each}/status`, 'utf8'))?.[1] ?? 0)
+    kib += Number(line.exec(readFileSync(`/proc/${each}/status`, 'utf8'))?.[1] ?? 0)
   }
   return kib * 1024
+}
+
+/** The only child of a primary: the process that serves. */
+export function workerOf(pid: number): number {
+  const [, ...children] = withDescendants(pid)
+  if (children.length !== 1) throw new Error(`${pid} has ${children.length} children, not one`)
+  return children[0]
 }
 
 function withDescendants(pid: number): number[] {
