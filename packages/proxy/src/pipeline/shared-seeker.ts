@@ -54,7 +54,7 @@ export class SharedSeeker {
   async #run(key: string, shared: TieredStore): Promise<void> {
     const handles = this.#usable(await shared.lookUp(key), shared)
     const waiting = this.#seeking.get(key) ?? []
-    const loading = new Map<StoredHandle, Promise<void>>()
+    const loading = new Map<StoredHandle, Promise<StoredResponse | null>>()
     for (const { tx } of waiting) {
       if (this.#removing.has(key)) continue
       for (const handle of newestOfEach(handles, tx)) {
@@ -63,7 +63,9 @@ export class SharedSeeker {
         else if (!loading.has(handle)) loading.set(handle, this.#load(handle))
       }
     }
-    await Promise.all(loading.values())
+    const loaded = await Promise.all(loading.values())
+    // From here to `done` nothing else runs: what comes for other keys at the same moment cannot push it out again.
+    for (const stored of loaded) if (stored !== null) this.#hold(stored)
     // Those who came meanwhile look for themselves: they may want another variant.
     const all = this.#seeking.get(key) ?? []
     this.#seeking.delete(key)
@@ -87,9 +89,8 @@ export class SharedSeeker {
     return isStale ? this.#purges.staleMetadata(metadata) : metadata
   }
 
-  /** Into memory, unless memory has something newer by now. */
-  async #load(handle: StoredHandle): Promise<void> {
-    const metadata = this.#current(handle)
+  /** Null when it is not sound: the tier has counted and dropped it. */
+  async #load(handle: StoredHandle): Promise<StoredResponse | null> {
     const read = handle.read(0, handle.bodyLength)
     const pieces: Buffer[] = []
     try {
@@ -97,15 +98,19 @@ export class SharedSeeker {
         pieces.push(piece)
       }
     } catch {
-      // Not sound: the tier has counted and dropped it.
-      return
+      return null
     }
-    const body = Buffer.concat(pieces)
-    if (body.length !== handle.bodyLength || this.#removing.has(metadata.key)) return
-    for (let held = this.#memory.lookUp(metadata.key); held !== null; held = held.next) {
-      if (isSameSlot(held, metadata) && held.responseAt >= metadata.responseAt) return
+    const body = ownBytes(pieces, handle.bodyLength)
+    return body === null ? null : new StoredResponse(this.#current(handle), body)
+  }
+
+  /** Into memory, unless memory has something newer by now. */
+  #hold(stored: StoredResponse): void {
+    if (this.#removing.has(stored.key)) return
+    for (let held = this.#memory.lookUp(stored.key); held !== null; held = held.next) {
+      if (isSameSlot(held, stored) && held.responseAt >= stored.responseAt) return
     }
-    this.#memory.put(new StoredResponse(metadata, body))
+    this.#memory.put(stored)
   }
 
   #promote(stored: StoredResponse): void {
@@ -156,6 +161,19 @@ function newestOfEach(handles: readonly StoredHandle[], tx: Transaction): Stored
   const whole = own.find(({ metadata }) => metadata.part === undefined)
   const sliced = own.find(({ metadata }) => isSliced(metadata))
   return [whole, sliced].filter((handle) => handle !== undefined)
+}
+
+/**
+ * The pieces as one buffer that shares its memory with nothing: a slice of a larger one, or of Node's pool, would keep all
+ * of that alive. Null when they are of another length.
+ */
+function ownBytes(pieces: readonly Buffer[], length: number): Buffer | null {
+  if (pieces.length === 1 && pieces[0].buffer.byteLength === length) return pieces[0]
+  if (pieces.reduce((sum, piece) => sum + piece.length, 0) !== length) return null
+  const body = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const piece of pieces) at += piece.copy(body, at)
+  return body
 }
 
 function isFor(metadata: StoredMetadata, tx: Transaction): boolean {
