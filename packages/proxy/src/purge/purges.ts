@@ -166,7 +166,7 @@ export class Purges {
   }
 }
 
-function factsOf({ key, tags, purgeSequence }: StoredMetadata): StoredFacts {
+export function factsOf({ key, tags, purgeSequence }: StoredMetadata): StoredFacts {
   return { tenant: tenantOf(key), key, tags, number: purgeSequence }
 }
 

@@ -1,5 +1,8 @@
+import { hashOf } from './content-hash.ts'
 import type { MemoryTier } from './memory-tier.ts'
+import { slotOf } from './record.ts'
 import type { StoredResponse } from './stored-response.ts'
+import { type StoredTally, TallyBuilder, tallyName } from './stored-tally.ts'
 
 /** What a key of the memory tier holds, and how much it is used. */
 export interface HotKey {
@@ -18,12 +21,16 @@ export interface Census {
   readonly hottest: readonly HotKey[]
   /** False when the time was over before the end of the walk. */
   readonly complete: boolean
+  /** One per worker when it was asked for; else none. */
+  readonly tallies: readonly StoredTally[]
 }
 
 export interface CensusOptions {
   /** How many of the hottest keys. */
   readonly top: number
   readonly counts: (stored: StoredResponse) => boolean
+  /** Names what is counted, so that it counts once wherever else it is. */
+  readonly named: boolean
 }
 
 /** The event loop is held for so long at a time. */
@@ -37,13 +44,15 @@ const KEY_LINES = 2
 /** Walks the memory tier in slices of a few ms; what comes or goes meanwhile may be counted or not. */
 export async function takeCensus(tier: MemoryTier, options: CensusOptions): Promise<Census> {
   const hottest = new Hottest(options.top)
+  const tally = options.named ? new TallyBuilder() : null
+  const tallies = tally === null ? [] : [tally]
   const startedAt = performance.now()
   let sliceEndsAt = startedAt + SLICE_MS
   let responses = 0
   let bytes = 0
   let step = 0
   for (const chain of tier.chains()) {
-    const held = countChain(chain, options.counts)
+    const held = countChain(chain, options.counts, tally)
     responses += held.responses
     bytes += held.bytes
     if (held.responses > 0 && chain.key.split('\n', KEY_LINES + 1).length === KEY_LINES) {
@@ -53,14 +62,18 @@ export async function takeCensus(tier: MemoryTier, options: CensusOptions): Prom
     await new Promise((resolve) => setImmediate(resolve))
     const now = performance.now()
     if (now - startedAt > MAX_WALK_MS) {
-      return { responses, bytes, hottest: hottest.list(), complete: false }
+      return { responses, bytes, hottest: hottest.list(), complete: false, tallies }
     }
     sliceEndsAt = now + SLICE_MS
   }
-  return { responses, bytes, hottest: hottest.list(), complete: true }
+  return { responses, bytes, hottest: hottest.list(), complete: true, tallies }
 }
 
-function countChain(chain: StoredResponse, counts: CensusOptions['counts']) {
+function countChain(
+  chain: StoredResponse,
+  counts: CensusOptions['counts'],
+  tally: TallyBuilder | null,
+) {
   let responses = 0
   let bytes = 0
   let uses = 0
@@ -69,6 +82,7 @@ function countChain(chain: StoredResponse, counts: CensusOptions['counts']) {
     responses++
     bytes += stored.byteLength
     uses += stored.uses
+    tally?.add(tallyName(hashOf(stored.key), slotOf(stored)), stored.body.length)
   }
   return { responses, bytes, uses }
 }
@@ -115,6 +129,8 @@ export function mergeCensuses(censuses: readonly (Census | null)[], top: number)
       )
     }
   }
+  const complete = censuses.every((one) => one?.complete === true)
+  const tallies = censuses.flatMap((one) => one?.tallies ?? [])
   const hottest = [...byKey.values()].sort((a, b) => b.uses - a.uses).slice(0, top)
-  return { responses, bytes, hottest, complete: censuses.every((one) => one?.complete === true) }
+  return { responses, bytes, hottest, complete, tallies }
 }

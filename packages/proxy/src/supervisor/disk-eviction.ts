@@ -6,11 +6,20 @@ import type { Logger } from '../observability/logger.ts'
 import { type EvictorCounts, NOTHING_EVICTED } from '../storage/disk/evictor.ts'
 import { BackOff } from './back-off.ts'
 import { compileCacheFolder } from './compile-cache.ts'
-import type { EvictionSettings, FromEvictor, Identity, ToEvictor } from './messages.ts'
+import type {
+  DiskCensusQuery,
+  EvictionSettings,
+  EvictorCensus,
+  FromEvictor,
+  Identity,
+  ToEvictor,
+} from './messages.ts'
 
 const PROCESS = new URL('./evictor-process.ts', import.meta.url)
 /** Hits that wait for the process's next round: pairs of segment and offset. */
 const MAX_GATHERED_HITS = 50_000
+/** A walk ends by itself after half of this. */
+const CENSUS_TIMEOUT_MS = 10_000
 
 export interface DiskEvictionOptions {
   readonly disk: NonNullable<Config['disk']>
@@ -37,6 +46,8 @@ export class DiskEviction {
   #before: EvictorCounts = NOTHING_EVICTED
   #current: EvictorCounts = NOTHING_EVICTED
   #told = ''
+  readonly #censuses = new Map<number, (census: EvictorCensus | null) => void>()
+  #nextCensusId = 1
 
   constructor(options: DiskEvictionOptions) {
     this.#options = options
@@ -69,6 +80,7 @@ export class DiskEviction {
       this.#before = this.counts
       this.#current = NOTHING_EVICTED
       this.#child = null
+      for (const settle of this.#censuses.values()) settle(null)
       if (!this.#isStopped) this.#ended(code, signal, performance.now() - startedAt)
     })
     this.#send({ type: 'start', options: this.#settings })
@@ -84,7 +96,27 @@ export class DiskEviction {
     this.#retryTimer = setTimeout(() => this.start(), restartInMs)
   }
 
+  /** null when the process ends, or does not answer in time. */
+  census(query: DiskCensusQuery): Promise<EvictorCensus | null> {
+    if (!this.#child?.connected) return Promise.resolve(null)
+    const id = this.#nextCensusId++
+    return new Promise((resolve) => {
+      const settle = (census: EvictorCensus | null) => {
+        clearTimeout(timer)
+        this.#censuses.delete(id)
+        resolve(census)
+      }
+      const timer = setTimeout(() => settle(null), CENSUS_TIMEOUT_MS)
+      this.#censuses.set(id, settle)
+      this.#send({ type: 'take-census', id, query })
+    })
+  }
+
   #received(message: FromEvictor): void {
+    if (message.type === 'census') {
+      this.#censuses.get(message.id)?.(message.census)
+      return
+    }
     if (message.type === 'eviction-trouble') {
       const { message: reason, code } = message
       // One line per kind of trouble, not one per round.

@@ -1,5 +1,10 @@
+import { PurgeTable } from '@larder/purge-bus'
+import { resolveUrlBy } from '../pipeline/purge-keys.ts'
+import { factsOf } from '../purge/purges.ts'
+import { wouldPurge } from '../purge/would-purge.ts'
 import { Evictor } from '../storage/disk/evictor.ts'
-import type { FromEvictor, ToEvictor } from './messages.ts'
+import type { StoredMetadata } from '../storage/stored-response.ts'
+import type { DiskCensusQuery, EvictorCensus, FromEvictor, ToEvictor } from './messages.ts'
 
 /**
  * Entry of the process that evicts from the disk tier: it has the index open, and whoever comes upon a damaged page of
@@ -26,11 +31,30 @@ process.on('message', (message: ToEvictor) => {
         onRound: () => tellCounts(),
       }).start()
       return
+    case 'take-census': {
+      const { id, query } = message
+      void census(query).then((census) => tell({ type: 'census', id, census }))
+      return
+    }
     case 'hits':
       evictor?.noteHits(message.places)
       return
   }
 })
+
+async function census(query: DiskCensusQuery): Promise<EvictorCensus | null> {
+  const resolve = resolveUrlBy(query)
+  const inForce = PurgeTable.restore(query.purgeTable, { resolve })
+  const covers = wouldPurge(query.purge, resolve)
+  try {
+    const counts = (stored: StoredMetadata) =>
+      covers(stored) && inForce.validity(factsOf(stored)) !== 'purged'
+    return (await evictor?.census(counts)) ?? null
+  } catch {
+    // The disk is in trouble; the workers say so.
+    return null
+  }
+}
 
 function tellCounts(): void {
   if (evictor !== undefined) tell({ type: 'eviction-round', counts: { ...evictor.counts } })

@@ -2,6 +2,7 @@ import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { MetricsSnapshot } from '../observability/metrics.ts'
 import type { PurgeAnswer } from '../purge/purge-request.ts'
+import type { DiskCensus } from '../storage/disk/disk-census.ts'
 import type { EvictorCounts } from '../storage/disk/evictor.ts'
 import type { Census } from '../storage/memory-census.ts'
 
@@ -42,7 +43,9 @@ export interface CensusQuery {
   /** How many of the hottest keys. */
   readonly top: number
   /** Of this tenant alone. */
-  readonly tenant: string | undefined
+  readonly tenant?: string
+  /** What this would purge, and nothing else; named, so that it counts once. */
+  readonly purge?: PurgeMessage
 }
 
 export type ToWorker =
@@ -119,12 +122,25 @@ export interface EvictionSettings {
   readonly owner: Identity | undefined
 }
 
+export interface DiskCensusQuery {
+  readonly purge: PurgeMessage
+  /** Purges in force (`PurgeTable.serialise`): what they cover is not served any more. */
+  readonly purgeTable: Uint8Array
+  /** Whose URLs are whose, without certificates. */
+  readonly tenants: Config['tenants']
+}
+
+export type EvictorCensus = DiskCensus
+
 export type ToEvictor =
   | { readonly type: 'start'; readonly options: EvictionSettings }
+  | { readonly type: 'take-census'; readonly id: number; readonly query: DiskCensusQuery }
   /** Places on disk that were read: pairs of segment and offset. */
   | { readonly type: 'hits'; readonly places: readonly number[] }
 
 export type FromEvictor =
   /** After each round. */
   | { readonly type: 'eviction-round'; readonly counts: EvictorCounts }
+  /** null when the disk cannot be read. */
+  | { readonly type: 'census'; readonly id: number; readonly census: EvictorCensus | null }
   | { readonly type: 'eviction-trouble'; readonly message: string; readonly code?: string }

@@ -175,6 +175,11 @@ export class PurgeService {
     return this.#opened.table.stats
   }
 
+  /** Purges in force (`PurgeTable.serialise`). */
+  get serialisedTable(): Uint8Array {
+    return this.#opened.table.serialise()
+  }
+
   /** What a URL names by the configuration in force. */
   get resolve() {
     return resolveUrlBy(this.#config)

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
 import { DevelopmentAuthority } from '@larder/certs'
+import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { LoadResult } from '../config/load.ts'
 import { formatProblem } from '../config/problems.ts'
@@ -13,6 +14,7 @@ import {
 import { setIndexAside } from '../storage/disk/index-file.ts'
 import { type Census, mergeCensuses } from '../storage/memory-census.ts'
 import { DiskEviction } from './disk-eviction.ts'
+import { type DryRun, dryRunOf } from './dry-run.ts'
 import { identityFor } from './identity.ts'
 import { IndexSuspicion } from './index-suspicion.ts'
 import { withIssuedCertificates } from './issue-certificates.ts'
@@ -39,6 +41,9 @@ export interface ReloadResult {
   /** One line each; also for a configuration that was applied: what has to wait for a restart. */
   readonly messages: readonly string[]
 }
+
+/** Of what a purge would cover, so many are named. */
+const DRY_RUN_HOTTEST = 10
 
 /** Forks the workers, keeps them running, and gives them what changes. Holds no client data. */
 export class Supervisor {
@@ -177,6 +182,17 @@ export class Supervisor {
       workers.map((worker) => worker?.census(query) ?? Promise.resolve(null)),
     )
     return mergeCensuses(each, query.top)
+  }
+
+  /** What a purge would cover on this machine; changes nothing. */
+  async dryRun(purge: PurgeMessage): Promise<DryRun> {
+    const tenants = this.#config.tenants.map((tenant) => ({ ...tenant, certificate: undefined }))
+    const purgeTable = this.purges.serialisedTable
+    const [memory, disk] = await Promise.all([
+      this.census({ top: DRY_RUN_HOTTEST, purge }),
+      this.eviction?.census({ purge, purgeTable, tenants }),
+    ])
+    return dryRunOf(memory, disk)
   }
 
   /** Reads the configuration again and applies it everywhere or nowhere. Calls while one waits share its result. */

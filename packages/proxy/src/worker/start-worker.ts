@@ -19,8 +19,10 @@ import { resolveUrl } from '../pipeline/purge-keys.ts'
 import { compileSite, type Site, type Tenant } from '../pipeline/site.ts'
 import type { PurgeAnswer } from '../purge/purge-request.ts'
 import { Purges } from '../purge/purges.ts'
+import { wouldPurge } from '../purge/would-purge.ts'
 import { type Census, takeCensus } from '../storage/memory-census.ts'
 import { MemoryTier } from '../storage/memory-tier.ts'
+import type { StoredResponse } from '../storage/stored-response.ts'
 import type { CensusQuery, PeerPlace, WorkerListener } from '../supervisor/messages.ts'
 import type { ClientFacts } from '../transport/exchange.ts'
 import { serveHttp1 } from '../transport/h1/connection.ts'
@@ -237,10 +239,13 @@ class Worker implements RunningWorker {
     return metrics.snapshot()
   }
 
-  census({ top, tenant }: CensusQuery): Promise<Census> {
-    const isCounted = ({ key }: { readonly key: string }) =>
-      tenant === undefined || key.startsWith(`${tenant}\n`)
-    return takeCensus(this.#tier, { top, counts: isCounted })
+  census({ top, tenant, purge }: CensusQuery): Promise<Census> {
+    const covers = purge === undefined ? null : wouldPurge(purge, resolveUrl(this.#site))
+    const counts = (stored: StoredResponse) =>
+      (tenant === undefined || stored.key.startsWith(`${tenant}\n`)) &&
+      (covers === null || covers(stored)) &&
+      this.purges.judge(stored) !== 'purged'
+    return takeCensus(this.#tier, { top, counts, named: covers !== null })
   }
 
   #makePurges(config: Config): Purges {

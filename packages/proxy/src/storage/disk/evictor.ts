@@ -1,4 +1,7 @@
 import { statfs, unlink } from 'node:fs/promises'
+import type { StoredMetadata } from '../stored-response.ts'
+import { TallyBuilder } from '../stored-tally.ts'
+import { type DiskCensus, takeDiskCensus } from './disk-census.ts'
 import { DiskIndex } from './disk-index.ts'
 import { type EvictionTools, emptyLarge, emptySegment } from './evict-file.ts'
 import { HotPlaces } from './hot-places.ts'
@@ -106,6 +109,13 @@ export class Evictor {
         this.#running = null
       })
     return this.#running
+  }
+
+  /** Counts what is on disk, beside the rounds. Rejects when the disk cannot be read. */
+  async census(counts: (stored: StoredMetadata) => boolean): Promise<DiskCensus> {
+    const tools = this.#tools
+    if (tools === null) return { tally: new TallyBuilder(), complete: true }
+    return takeDiskCensus(tools.folder, tools.index, counts)
   }
 
   async #round(): Promise<void> {
