@@ -111,7 +111,7 @@ t.test(
       return Number(await redis.cli('dbsize')) > before
     })
     origin.version = 2
-    const purge = { type: 'url', urls: ['http://www.test/a'], waitMs: 100 }
+    const purge = { type: 'url', urls: ['http://www.test/a'], wait: '100ms' }
     t.equal(await post(here, purge), 202)
     for (let i = 0; i < 8; i++) t.equal(await body(here), '2')
   },

@@ -57,7 +57,7 @@ t.test(
     for (const machine of machines) await machine.connected()
     await wait(500)
     for (const page of pages) promises.change(page)
-    const { status, body } = await machines[0].post({ type: 'all', confirm: true, waitMs: 15_000 })
+    const { status, body } = await machines[0].post({ type: 'all', confirm: true, wait: '15s' })
     t.match({ status, ...body }, { status: 200, machines: 3, missing: [] })
     const all = { type: 'all', soft: false } as const
     promises.promised(promises.sending(all, 'the end'), { now: [0, 1, 2], later: [] }, '200')

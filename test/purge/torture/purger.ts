@@ -64,7 +64,7 @@ async function byAdmin(
   const purge = promises.sending(message, `HTTP at machine ${machine.index}`)
   const wanted = { ...message, ...(message.type === 'all' ? { confirm: true } : {}) }
   const waitMs = random.pick([0, 200, 5_000, 5_000])
-  const { status, body } = await machine.post({ ...wanted, waitMs })
+  const { status, body } = await machine.post({ ...wanted, wait: `${waitMs}ms` })
   return took(purging, purge, machine, message.soft, status, body)
 }
 

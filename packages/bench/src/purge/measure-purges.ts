@@ -162,7 +162,7 @@ async function purgeTimes({ machines }: Fleet, count: number): Promise<number[]>
 }
 
 async function purge({ adminUrl }: FleetMachine): Promise<Receipt> {
-  const message = { type: 'tag', tenant: 'bench', tags: ['nothing'], waitMs: 60_000 }
+  const message = { type: 'tag', tenant: 'bench', tags: ['nothing'], wait: '60s' }
   const response = await fetch(`${adminUrl}/api/v1/purge`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -31,6 +31,11 @@ export class DiskHealth {
     return this.#on && !this.#closed
   }
 
+  /** Off it is still read, unless it hangs: a full disk has lost nothing. */
+  get mayRead(): boolean {
+    return this.on || (!this.#closed && this.answers)
+  }
+
   /** It answered the last time it was asked. */
   get answers(): boolean {
     return this.#timeouts === 0

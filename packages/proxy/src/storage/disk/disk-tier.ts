@@ -130,7 +130,7 @@ export class DiskTier implements SharedTier, InsertionHost {
   }
 
   async lookUp(key: string): Promise<readonly StoredHandle[]> {
-    if (!this.#health.on) return []
+    if (!this.#health.mayRead) return []
     const keyHash = hashOf(key)
     if (this.#owed.size > 0 && this.#owed.has(keyHash.toString('latin1'))) return []
     return (await this.#inTime(() => this.#find(key, keyHash))) ?? []
@@ -146,7 +146,7 @@ export class DiskTier implements SharedTier, InsertionHost {
   }
 
   async holdsAll(keys: readonly string[]): Promise<boolean> {
-    if (!this.#health.on) return false
+    if (!this.#health.mayRead) return false
     return (await this.#inTime(() => this.#findAll(keys))) ?? false
   }
 
@@ -175,7 +175,7 @@ export class DiskTier implements SharedTier, InsertionHost {
 
   /** Opened on the event loop, but only after the disk has answered off it. */
   async #openOff(): Promise<OpenDisk | null> {
-    if (this.#disk === null) await awaitAnswer(this.folder)
+    if (this.#disk === null && this.#health.on) await awaitAnswer(this.folder)
     return this.#open()
   }
 
