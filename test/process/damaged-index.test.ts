@@ -52,12 +52,19 @@ t.test(
     const [url] = larder.urls('http')
     const agent = new Agent({ keepAlive: true, maxSockets: TRACKS })
     t.teardown(() => agent.destroy())
-    const filling = Array.from({ length: TRACKS }, async (_, track) => {
-      for (let i = track; i < STORED; i += TRACKS) await get(`${url}/stored/${i}`, { agent })
-    })
-    await Promise.all(filling)
     const index = join(cache, 'index', 'data.mdb')
-    await waitFor(() => statSync(index).size > 80 * PAGE_BYTES)
+    const fill = (round: number) =>
+      Promise.all(
+        Array.from({ length: TRACKS }, async (_, track) => {
+          for (let i = track; i < STORED; i += TRACKS) {
+            await get(`${url}/stored/${round}/${i}`, { agent })
+          }
+        }),
+      )
+    // How much of it is free depends on how many commits it took.
+    for (let round = 0; round === 0 || statSync(index).size <= 80 * PAGE_BYTES; round++) {
+      await fill(round)
+    }
 
     damage(index)
     let stopped = false
