@@ -3,11 +3,12 @@ import { isInstalled } from './processes.ts'
 import type { Scenario } from './scenario.ts'
 import { hit } from './scenarios/hit.ts'
 import { idle } from './scenarios/idle.ts'
+import { objects } from './scenarios/objects.ts'
 import { purge } from './scenarios/purge.ts'
 import { replay } from './scenarios/replay.ts'
 import { tiers } from './scenarios/tiers.ts'
 
-const SCENARIOS: Readonly<Record<string, Scenario>> = { hit, idle, purge, replay, tiers }
+const SCENARIOS: Readonly<Record<string, Scenario>> = { hit, idle, objects, purge, replay, tiers }
 
 const USAGE = `Usage: npm run bench -- SCENARIO [--quick] [--large] [--json FILE] [--docs]
 
