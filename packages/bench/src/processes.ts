@@ -83,11 +83,13 @@ function statusBytes(pid: number, line: RegExp): number {
   return kib * 1024
 }
 
-/** The only child of a primary: the process that serves. */
+/** The process of a primary that serves; eviction has one of its own beside it. */
 export function workerOf(pid: number): number {
-  const [, ...children] = withDescendants(pid)
-  if (children.length !== 1) throw new Error(`${pid} has ${children.length} children, not one`)
-  return children[0]
+  const workers = withDescendants(pid).filter((each) =>
+    readFileSync(`/proc/${each}/cmdline`, 'utf8').includes('worker-process'),
+  )
+  if (workers.length !== 1) throw new Error(`${pid} has ${workers.length} workers, not one`)
+  return workers[0]
 }
 
 function withDescendants(pid: number): number[] {
