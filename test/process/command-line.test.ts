@@ -21,7 +21,7 @@ async function run(t: import('tap').Test, words: string[], files: Record<string,
 }
 
 t.test('every command says how it is used', async (t) => {
-  for (const command of ['start', 'check-config', 'stats', 'doctor']) {
+  for (const command of ['start', 'check-config', 'stats', 'warm', 'doctor']) {
     t.match(await run(t, [command, '--help']), { status: 0, stdout: /Usage: .*\n[\s\S]*Example/ })
   }
   t.match(await run(t, ['--help']), { status: 0, stdout: /check-config/ })

@@ -315,8 +315,10 @@ t.test('machines of one Redis', { skip: withoutRedis }, async (t) => {
   await t.test('while Redis is away: in force here at once, there when it is back', async (t) => {
     await redis.kill()
     await waitFor(() => machines.every(({ stderr }) => /"state":"cut-off"/.test(stderr)), 10_000)
-    const { headers } = await get(`http://127.0.0.1:${machines[0].httpPort}/a`)
-    t.match(headers['cache-status'], /^Larder; hit.*detail=bus-lost/)
+    await waitFor(async () => {
+      const { headers } = await get(`http://127.0.0.1:${machines[0].httpPort}/a`)
+      return /^Larder; hit.*detail=bus-lost/.test(String(headers['cache-status']))
+    })
     t.equal(
       (await get(`${machines[0].adminUrl}/readyz`)).status,
       200,

@@ -10,6 +10,8 @@ export class FilteringLink {
   port = 0
   drop: Drop = () => false
   dropped = 0
+  #isCut = false
+  #isFrozen = false
   readonly #sockets = new Set<Socket>()
   readonly #target: number
   readonly #server = createServer((socket) => this.#join(socket))
@@ -32,10 +34,32 @@ export class FilteringLink {
 
   close(): void {
     this.#server.close()
+    this.cut()
+  }
+
+  /** Ends every connection, and every new one, until it is mended. */
+  cut(): void {
+    this.#isCut = true
     for (const socket of this.#sockets) socket.destroy()
   }
 
+  /** Nothing comes through, and no connection ends; when it is mended, all of it comes. */
+  freeze(): void {
+    this.#isFrozen = true
+    for (const socket of this.#sockets) socket.pause()
+  }
+
+  mend(): void {
+    this.#isCut = false
+    this.#isFrozen = false
+    for (const socket of this.#sockets) socket.resume()
+  }
+
   #join(near: Socket): void {
+    if (this.#isCut) {
+      near.destroy()
+      return
+    }
     const far = connect({ port: this.#target, host: '127.0.0.1', noDelay: true })
     for (const [from, to] of [
       [near, far],
@@ -61,6 +85,7 @@ export class FilteringLink {
         else near.write(Buffer.from(reply, 'latin1'))
       }
     })
+    if (this.#isFrozen) for (const socket of [near, far]) socket.pause()
   }
 }
 

@@ -64,6 +64,30 @@ t.test('an unsafe request removes the copy in Redis too (RFC 9111 §4.4)', optio
   t.equal((await b.open({ path: `${SITE}/page` }).done()).text, 'new')
 })
 
+t.test('a validation freshens no other body than its own (RFC 9111 §4.3.4)', options, async (t) => {
+  const redis = await startRedis(t)
+  const { origin, clients, clock } = await startPop(t, 2, redis)
+  const [a, b] = clients
+  const cacheControl = { 'cache-control': 'max-age=60' }
+  origin.answers('/page', { fields: { ...cacheControl, etag: '"1"' }, body: 'old' })
+  for (let i = 0; i < 3; i++) await a.open({ path: `${SITE}/page` }).done()
+  await waitFor(async () => (await storedCount(redis)) === 1)
+  origin.answers('/page', { fields: { ...cacheControl, etag: '"2"' }, body: 'new' })
+  const noCache = { 'Cache-Control': 'no-cache' }
+  t.equal((await b.open({ path: `${SITE}/page`, fields: noCache }).done()).text, 'new')
+  clock.advanceSeconds(61)
+  origin.answers('/page', { status: 304, fields: { ...cacheControl, etag: '"2"' } })
+  t.equal((await b.open({ path: `${SITE}/page` }).done()).text, 'new')
+  // What Redis gets of another page it gets after whatever the validation has written.
+  origin.answers('/other', { fields: cacheControl, body: 'other' })
+  for (let i = 0; i < 3; i++) await b.open({ path: `${SITE}/other` }).done()
+  await waitFor(async () => (await storedCount(redis)) === 2)
+  origin.answers('/page', { fields: { ...cacheControl, etag: '"2"' }, body: 'new' })
+  const answer = await a.open({ path: `${SITE}/page` }).done()
+  t.equal(answer.text, 'new')
+  t.equal(answer.fields.get('etag'), '"2"')
+})
+
 t.test('a Redis that is not there costs nobody anything', options, async (t) => {
   const redis = await startRedis(t)
   const { origin, clients } = await startPop(t, 1, redis)

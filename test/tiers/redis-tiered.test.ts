@@ -63,3 +63,29 @@ t.test(
     }
   },
 )
+
+t.test(
+  'another body in a farther tier is not what was validated (RFC 9111 §4.3.4)',
+  options,
+  async (t) => {
+    const tag = (text: string) => [['etag', text]] as const
+    type Listed = readonly (readonly [string, string])[]
+    const rows: [newer: Listed, older: Listed, bodies: string[]][] = [
+      [tag('"2"'), tag('"1"'), ['new', 'old']],
+      [tag('W/"1"'), tag('W/"1"'), ['new', 'old']],
+      [[], [], ['new', 'old']],
+      [tag('"1"'), tag('"1"'), ['longer', 'short']],
+    ]
+    const { near, far, store } = await twoTiers(t)
+    for (const [index, [newer, older, bodies]] of rows.entries()) {
+      const key = `k-${index}`
+      await put(near, { key, fields: newer, responseAt: NOW + 1 }, bodies[0])
+      await put(far, { key, fields: older }, bodies[1])
+      const [stored] = await store.lookUp(key)
+      await store.freshen(stored, metadata({ key, fields: newer, responseAt: NOW + 5000 }))
+      const [behind] = await far.lookUp(key)
+      t.equal(behind.metadata.responseAt, NOW)
+      t.same(await bodiesOf(far, key), [bodies[1]])
+    }
+  },
+)

@@ -3,12 +3,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isInstalled, start, stop, untilListening } from './processes.ts'
+import { isInstalled, openFilesLimit, start, stop, untilListening } from './processes.ts'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const LARDER = join(HERE, '../../proxy/src/cli/main.ts')
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
+/** Descriptors that nginx needs for connections, where it may keep only so many files open. */
+const RESERVED_FILES = 2000
 
 /** A server under measurement. */
 export interface Peer {
@@ -24,6 +26,17 @@ export interface Surroundings {
   readonly folder: string
   readonly originPort: number
 }
+
+/** What makes one Larder differ from another in the same comparison. */
+export interface LarderVariant {
+  readonly name: string
+  /** Options of its configuration: `memory`, `disk`, `redis`. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Where the inspector of the primary would listen; that of the worker is on the port behind it. */
+  readonly inspectPort?: number
+}
+
+const PLAIN: LarderVariant = { name: 'Larder', options: {} }
 
 /** Those that this machine has, started; stopped again when one of them cannot be. */
 export async function startPeers(surroundings: Surroundings): Promise<Peer[]> {
@@ -41,8 +54,10 @@ export async function startPeers(surroundings: Surroundings): Promise<Peer[]> {
   return peers
 }
 
-export async function startLarder(surroundings: Surroundings): Promise<Peer> {
-  const { folder, originPort } = surroundings
+export async function startLarder(
+  { folder, originPort }: Surroundings,
+  { name, options, inspectPort }: LarderVariant = PLAIN,
+): Promise<Peer> {
   const [httpPort, httpsPort, adminPort] = await freePorts(3)
   const config = {
     listen: {
@@ -52,7 +67,7 @@ export async function startLarder(surroundings: Surroundings): Promise<Peer> {
     },
     workers: 1,
     memory: { maxSize: '1GiB' },
-    logging: { access: { output: join(folder, 'larder-access.log') } },
+    logging: { access: { output: join(folder, `${fileName(name)}-access.log`) } },
     tls: { unknownServerName: 'default' },
     tenants: [
       {
@@ -62,10 +77,18 @@ export async function startLarder(surroundings: Surroundings): Promise<Peer> {
         certificate: { certFile: 'server.crt', keyFile: 'server.key' },
       },
     ],
+    ...options,
   }
-  writeFileSync(join(folder, 'larder.json'), JSON.stringify(config))
-  const words = [process.execPath, LARDER, 'start', '--config', join(folder, 'larder.json')]
-  return peer('Larder', httpPort, httpsPort, start(SERVER_CORE, words, join(folder, 'larder.out')))
+  const file = join(folder, `${fileName(name)}.json`)
+  writeFileSync(file, JSON.stringify(config))
+  const flags = inspectPort === undefined ? [] : [`--inspect-port=${inspectPort}`]
+  const words = [process.execPath, ...flags, LARDER, 'start', '--config', file]
+  const output = join(folder, `${fileName(name)}.out`)
+  return peer(name, httpPort, httpsPort, start(SERVER_CORE, words, output))
+}
+
+function fileName(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')
 }
 
 async function startBareNode({ folder }: Surroundings): Promise<Peer> {
@@ -76,7 +99,7 @@ async function startBareNode({ folder }: Surroundings): Promise<Peer> {
   return peer(`bare Node ${process.versions.node}`, httpPort, httpsPort, child)
 }
 
-async function startConfigured(
+export async function startConfigured(
   name: 'nginx' | 'haproxy',
   surroundings: Surroundings,
 ): Promise<Peer> {
@@ -88,6 +111,7 @@ async function startConfigured(
     .replaceAll('HTTP_PORT', String(httpPort))
     .replaceAll('HTTPS_PORT', String(httpsPort))
     .replaceAll('ORIGIN_PORT', String(originPort))
+    .replaceAll('OPEN_FILES', String(Math.min(200_000, openFilesLimit() - RESERVED_FILES)))
   const file = join(folder, source)
   writeFileSync(file, text)
   const words = name === 'nginx' ? ['nginx', '-c', file] : ['haproxy', '-f', file]
@@ -112,7 +136,7 @@ async function peer(
 }
 
 /** Free a moment ago; whoever gets them has to be quick. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
   const ports: number[] = []
   for (const server of servers) {

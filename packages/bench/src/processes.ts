@@ -5,9 +5,17 @@ import { connect } from 'node:net'
 
 /** Clock ticks per second of `/proc/PID/stat`: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100
+/** Less CPU time than this in an interval is what a process uses when nobody asks it for anything. */
+const QUIET_SECONDS = 0.011
+const QUIET_INTERVAL_MS = 250
 
 export function isInstalled(program: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
+}
+
+/** Of a process that this one starts: descriptors that it may have open. */
+export function openFilesLimit(): number {
+  return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1])
 }
 
 /** A program and everything it starts, on `core`; its output goes to a file. */
@@ -47,12 +55,41 @@ export function cpuSeconds(pid: number): number {
   return ticks / TICKS_PER_SECOND
 }
 
+/** Waits until a process and its descendants have nothing more to do, for `limitMs` at most. */
+export async function untilQuiet(pid: number, limitMs = 15_000): Promise<void> {
+  const endsAt = performance.now() + limitMs
+  for (let before = -1, now = cpuSeconds(pid); now - before > QUIET_SECONDS; ) {
+    if (performance.now() > endsAt) return
+    await new Promise((resolve) => setTimeout(resolve, QUIET_INTERVAL_MS))
+    before = now
+    now = cpuSeconds(pid)
+  }
+}
+
 export function residentBytes(pid: number): number {
+  return statusBytes(pid, /^VmRSS:\s+(\d+)/m)
+}
+
+/** Resident memory without what only maps files. */
+export function anonymousBytes(pid: number): number {
+  return statusBytes(pid, /^RssAnon:\s+(\d+)/m)
+}
+
+function statusBytes(pid: number, line: RegExp): number {
   let kib = 0
   for (const each of withDescendants(pid)) {
-    kib += Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${each}/status`, 'utf8'))?.[1] ?? 0)
+    kib += Number(line.exec(readFileSync(`/proc/${each}/status`, 'utf8'))?.[1] ?? 0)
   }
   return kib * 1024
+}
+
+/** The process of a primary that serves; eviction has one of its own beside it. */
+export function workerOf(pid: number): number {
+  const workers = withDescendants(pid).filter((each) =>
+    readFileSync(`/proc/${each}/cmdline`, 'utf8').includes('worker-process'),
+  )
+  if (workers.length !== 1) throw new Error(`${pid} has ${workers.length} workers, not one`)
+  return workers[0]
 }
 
 function withDescendants(pid: number): number[] {

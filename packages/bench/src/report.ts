@@ -14,10 +14,10 @@ export function median(numbers: readonly number[]): number {
 }
 
 /** Rows are cases, columns peers: the median and the range of the rounds, then how often Larder fits into it. */
-export function table(results: readonly Measured[]): string {
+export function table(title: string, results: readonly Measured[]): string {
   const peers = [...new Set(results.map(({ peer }) => peer))]
   const cases = [...new Set(results.map(({ caseName }) => caseName))]
-  const lines = [`| Hit | ${peers.join(' | ')} |`, `|---|${peers.map(() => '---:|').join('')}`]
+  const lines = [`| ${title} | ${peers.join(' | ')} |`, `|---|${peers.map(() => '---:|').join('')}`]
   for (const caseName of cases) {
     const own = results.find((each) => each.caseName === caseName && each.peer === peers[0])
     const cells = peers.map((peer) => {

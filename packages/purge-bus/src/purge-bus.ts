@@ -26,6 +26,11 @@ export interface BusStatus {
   readonly number: number
   /** Purges applied here that wait for Redis. */
   readonly pending: number
+  /**
+   * The whole number after which the first of them has its place here; null when there is none. What another machine has
+   * stored under a higher number may be older than they are.
+   */
+  readonly pendingAfter: number | null
   readonly deadLetters: number
   readonly scheduled: number
   readonly machines: number

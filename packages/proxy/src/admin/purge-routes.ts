@@ -17,7 +17,7 @@ export function registerPurgeRoutes(app: FastifyInstance, supervisor: Supervisor
       config: { access: 'purge', tenantMayUse: true },
       schema: {
         summary:
-          'Purges; answers with the receipt when every worker has applied it (200) or the time is over (202).',
+          'Purges; answers with the receipt when every worker has applied it (200) or the time is over (202). With "dryRun": true it says what it would cover on this machine, and changes nothing.',
         // What it may hold beside this, and how it fits together, `parsePurge` says with a cure.
         body: Type.Object({
           type: Type.String({ description: 'url, prefix, tag, tenant or all' }),
@@ -38,15 +38,19 @@ export function registerPurgeRoutes(app: FastifyInstance, supervisor: Supervisor
       request: FastifyRequest<{ Body: Record<string, unknown>; Querystring: { wait?: string } }>,
       reply,
     ) => {
-      const { wait = request.query.wait, ...members } = request.body
+      const { wait = request.query.wait, dryRun = false, ...members } = request.body
       const waitMs = waitMsOf(wait)
       if (waitMs === undefined) {
         return sendProblem(reply, 400, `'wait' is a time like 5s, at most 60s, or false.`)
+      }
+      if (typeof dryRun !== 'boolean') {
+        return sendProblem(reply, 400, `'dryRun' is true or false.`)
       }
       const parsed = parsePurge(withDefaults(members, request))
       if (!parsed.ok) return sendProblem(reply, 400, `The purge is refused: ${parsed.reason}.`)
       const message = allowed(parsed.message, request, supervisor)
       if (typeof message === 'string') return sendProblem(reply, 403, message)
+      if (dryRun === true) return supervisor.dryRun(message)
       const answer = await purges.publish(message, waitMs)
       return send(reply, answer.status, answer.body)
     },

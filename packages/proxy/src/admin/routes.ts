@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { renderPrometheus } from '../observability/prometheus.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
+import { registerHotRoutes } from './hot-routes.ts'
 import { sendProblem } from './problem-details.ts'
 import { registerPurgeRoutes } from './purge-routes.ts'
 import { stats, workerStats } from './stats.ts'
@@ -9,6 +10,7 @@ import { visibleConfig } from './visible-config.ts'
 
 export function registerRoutes(app: FastifyInstance, supervisor: Supervisor): void {
   registerPurgeRoutes(app, supervisor)
+  registerHotRoutes(app, supervisor)
   app.get(
     '/healthz',
     { config: { access: 'anyone' }, schema: { summary: 'The primary is alive.', security: [] } },
@@ -19,17 +21,23 @@ export function registerRoutes(app: FastifyInstance, supervisor: Supervisor): vo
     {
       config: { access: 'anyone' },
       schema: {
-        summary: '200 when every worker serves, 503 with the reasons otherwise.',
+        summary:
+          '200 when every worker serves and what `warm` names is fetched, 503 with the reasons otherwise.',
         security: [],
       },
     },
     async (request, reply) => {
-      const { ready, reasons } = supervisor.readiness()
+      const { ready, isWarming, reasons } = supervisor.readiness()
       // A lost bus must not become a lost site: the state of purges is told, and is no reason.
       if (ready) return { status: 'ready', purges: supervisor.purges.status()?.state.kind }
       // Reasons may quote paths and addresses of this machine.
       const more = request.caller === undefined ? {} : { reasons }
-      return sendProblem(reply, 503, 'Not every worker serves.', more)
+      const isOnlyWarming = isWarming && reasons.length === 1
+      const detail = isOnlyWarming ? 'The proxy is warming.' : 'Not every worker serves.'
+      return sendProblem(reply, 503, detail, {
+        ...more,
+        ...(isWarming ? { state: 'warming' } : {}),
+      })
     },
   )
   app.get(

@@ -1,10 +1,11 @@
-import type { Config, RedisConfig } from '../config/config.ts'
+import type { Config, RedisConfig, WarmConfig } from '../config/config.ts'
 
 /** The configuration in force without anything that would let someone in. */
 export function visibleConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
     redis: config.redis === undefined ? undefined : visibleRedis(config.redis),
+    warm: config.warm === undefined ? undefined : visibleWarm(config.warm),
     admin: {
       tokens: config.admin.tokens.map(({ name, role, tenant }) => ({ name, role, tenant })),
     },
@@ -15,6 +16,12 @@ export function visibleConfig(config: Config): Record<string, unknown> {
       return { ...tenant, certificate: { source, certFile, keyFile } }
     }),
   }
+}
+
+function visibleWarm({ source, ...rest }: WarmConfig): Record<string, unknown> {
+  if (source.kind !== 'sibling') return { source, ...rest }
+  const { token, ...place } = source
+  return { source: { ...place, hasToken: token !== undefined }, ...rest }
 }
 
 function visibleRedis(redis: RedisConfig): Record<string, unknown> {

@@ -5,11 +5,13 @@ import { doctorCommand } from './doctor.ts'
 import { purgeCommand } from './purge.ts'
 import { startCommand } from './start.ts'
 import { statsCommand } from './stats.ts'
+import { warmCommand } from './warm.ts'
 
 const COMMANDS: readonly Command[] = [
   startCommand,
   checkConfigCommand,
   purgeCommand,
+  warmCommand,
   statsCommand,
   doctorCommand,
 ]

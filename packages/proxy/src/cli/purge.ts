@@ -1,4 +1,5 @@
 import type { Receipt } from '@larder/purge-bus'
+import type { DryRun } from '../supervisor/dry-run.ts'
 import { callAdmin, DEFAULT_ADMIN } from './call-admin.ts'
 import { type Command, parseOptions, UsageError } from './command.ts'
 import { receiptLines, receiptTable } from './receipt-table.ts'
@@ -18,6 +19,7 @@ environment variable LARDER_TOKEN.
   --soft           what is purged is stale instead: served as stale rules allow
   --wait           wait for every worker, showing who is missing; status 1 if one is
   --limit SECONDS  how long to wait, 5 without it
+  --dry-run        what it would cover on this machine; changes nothing
   --at TIME        not now: 2026-11-20T18:00:00Z
   --reference REF  the same reference within 24 hours is the same purge
   --admin URL      the admin API, ${DEFAULT_ADMIN} without it
@@ -29,6 +31,7 @@ Example: larder purge --wait tag acme p-42
 const OPTIONS = {
   admin: { type: 'string', default: DEFAULT_ADMIN },
   soft: { type: 'boolean' },
+  'dry-run': { type: 'boolean' },
   wait: { type: 'boolean' },
   limit: { type: 'string', default: '5' },
   at: { type: 'string' },
@@ -66,6 +69,11 @@ export const purgeCommand: Command = {
       ...(values.at === undefined ? {} : { at: values.at }),
       ...(values.reference === undefined ? {} : { reference: values.reference }),
       wait: false,
+    }
+    if (values['dry-run']) {
+      const dryRun = { ...body, dryRun: true }
+      const path = '/api/v1/purge'
+      return showDryRun(await callAdmin({ admin, path, body: dryRun, timeoutMs: 20_000 }), json)
     }
     const answer = await callAdmin({ admin, path: '/api/v1/purge', body })
     if (answer === undefined || !values.wait) return show(answer, json)
@@ -106,6 +114,32 @@ function show(answer: unknown, json: boolean): number {
   // Our own admin API; its type is the one that the route returns.
   else process.stdout.write(`${receiptLines(answer as Receipt).join('\n')}\n`)
   return 0
+}
+
+function showDryRun(answer: unknown, json: boolean): number {
+  if (answer === undefined) return 1
+  if (json) process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
+  // Our own admin API; its type is the one that the route returns.
+  else process.stdout.write(`${dryRunLines(answer as DryRun).join('\n')}\n`)
+  return 0
+}
+
+function dryRunLines({
+  responses,
+  bytes,
+  memory,
+  disk,
+  hottest,
+  complete,
+  exact,
+}: DryRun): string[] {
+  const amount = complete && exact ? '' : complete ? 'at most ' : 'more than '
+  const mebibytes = (bytes / 1024 ** 2).toFixed(1)
+  return [
+    `${amount}${responses} stored responses, ${mebibytes} MiB: ${memory.responses} in memory, ${disk.responses} on disk`,
+    ...hottest.map(({ url, uses }) => `  ${uses} uses  ${url}`),
+    'Nothing was purged.',
+  ]
 }
 
 /** Asks for the receipt until nobody is missing or the time is over; on a terminal the table is drawn anew each time. */

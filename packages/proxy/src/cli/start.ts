@@ -103,6 +103,7 @@ async function run(
     }),
   )
   logger.info({ listeners: supervisor.listeners.map((each) => each.address) }, 'serving')
+  void supervisor.warming?.run(supervisor.listeners)
   if (file !== undefined && config.watch) watchFile(file, text, supervisor, logger)
   return untilStopped(supervisor, adminServer, logger)
 }

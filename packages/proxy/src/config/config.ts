@@ -17,6 +17,8 @@ export interface Config {
   readonly disk: DiskConfig | undefined
   readonly admin: AdminConfig
   readonly purge: PurgeConfig
+  /** What is fetched at the start; undefined = nothing. */
+  readonly warm: WarmConfig | undefined
   readonly limits: LimitsConfig
   readonly timeouts: TimeoutsConfig
   readonly tls: TlsConfig
@@ -69,6 +71,16 @@ export interface DiskConfig {
   readonly maxSizeBytes: number
   /** The file system keeps this free. */
   readonly minFreeBytes: number
+}
+
+export interface WarmConfig {
+  readonly source:
+    | { readonly kind: 'file'; readonly path: string }
+    | { readonly kind: 'sitemap'; readonly url: string }
+    | { readonly kind: 'sibling'; readonly admin: string; readonly token: string | undefined }
+  readonly ratePerSecond: number
+  /** The proxy is ready after this, whatever is left. */
+  readonly atMostMs: number
 }
 
 export interface AdminConfig {

@@ -1,12 +1,19 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { parseAddress } from './address.ts'
-import type { Config, ListenConfig, ListenerConfig, LogLevel, RedisConfig } from './config.ts'
+import type {
+  Config,
+  ListenConfig,
+  ListenerConfig,
+  LogLevel,
+  RedisConfig,
+  WarmConfig,
+} from './config.ts'
 import { normaliseTenant } from './normalise-tenant.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenConfig } from './schema.ts'
 import { type ConfigSources, readAdminTokens, readNamedFile, readRedisPassword } from './secrets.ts'
-import { parseDurationMs, parseSizeBytes } from './units.ts'
+import { parseDurationMs, parseRatePerSecond, parseSizeBytes } from './units.ts'
 import { canonicalCidr } from './value-kinds.ts'
 
 /** From what was written to what is used: units to numbers, files to contents, names to their canonical form. */
@@ -25,6 +32,9 @@ export function normalise(
   const redisConfig = problems.hasErrorUnder('redis')
     ? undefined
     : normaliseRedis(written.redis, sources, problems)
+  const warmConfig = problems.hasErrorUnder('warm')
+    ? undefined
+    : normaliseWarm(written.warm, sources, problems)
   if (problems.errors.length > 0) return undefined
   const { limits, timeouts, memory, disk, purge, logging } = written
   return {
@@ -55,6 +65,7 @@ export function normalise(
       maxPending: given(purge?.maxPending),
       maxPendingAgeMs: milliseconds(purge?.maxPendingAge),
     },
+    warm: warmConfig,
     limits: {
       maxHeaderBytes: bytes(limits?.maxHeaderSize),
       maxHeaderCount: given(limits?.maxHeaderCount),
@@ -114,6 +125,38 @@ function normaliseRedis(
     collapseMs: redis.collapse === undefined ? undefined : milliseconds(redis.collapse),
     maxObjectBytes: bytes(redis.maxObjectSize),
   }
+}
+
+function normaliseWarm(
+  warm: WrittenConfig['warm'],
+  sources: ConfigSources,
+  problems: Problems,
+): WarmConfig | undefined {
+  if (warm === undefined) return undefined
+  const { from, tokenFile } = warm
+  const token =
+    tokenFile === undefined
+      ? undefined
+      : readNamedFile(tokenFile, 'warm.tokenFile', sources, problems)?.trim()
+  return {
+    source: warmSource(from, token, sources),
+    ratePerSecond: given(parseRatePerSecond(given(warm.rate))),
+    atMostMs: milliseconds(warm.atMost),
+  }
+}
+
+/** An admin API is named by its address alone, a sitemap by its path. */
+function warmSource(
+  from: string,
+  token: string | undefined,
+  sources: ConfigSources,
+): WarmConfig['source'] {
+  if (!/^https?:\/\//i.test(from) || !URL.canParse(from)) {
+    return { kind: 'file', path: resolve(sources.folder, from) }
+  }
+  return new URL(from).pathname === '/'
+    ? { kind: 'sibling', admin: from, token }
+    : { kind: 'sitemap', url: from }
 }
 
 function normaliseListen(written: WrittenConfig): ListenConfig {

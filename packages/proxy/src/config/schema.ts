@@ -247,6 +247,38 @@ const purge = Type.Object(
   closed,
 )
 
+const warm = Type.Object(
+  {
+    from: Type.String({
+      minLength: 1,
+      description:
+        "Where the URLs are: a file (one per line, or a sitemap), the URL of a sitemap, or of a sibling's admin API ('http://10.0.0.8:9090/') for what it uses most.",
+      restart: true,
+    }),
+    rate: Type.Optional(
+      Type.String({
+        kind: 'rate',
+        default: '50/s',
+        description: 'Requests begun at most, by second or minute.',
+        restart: true,
+      }),
+    ),
+    atMost: duration('5m', {
+      description: 'The proxy says that it is ready after this, whatever is left.',
+      min: '1s',
+      max: '24h',
+      restart: true,
+    }),
+    tokenFile: Type.Optional(
+      Type.String({
+        description: "File with the token for the sibling's admin API.",
+        restart: true,
+      }),
+    ),
+  },
+  { ...closed, absentMeans: 'nothing is fetched at the start' },
+)
+
 const limits = Type.Object(
   {
     maxHeaderSize: size('32KiB', {
@@ -438,6 +470,7 @@ export const configSchema = Type.Object(
     disk: Type.Optional(disk),
     admin: Type.Optional(admin),
     purge: Type.Optional(purge),
+    warm: Type.Optional(warm),
     limits: Type.Optional(limits),
     timeouts: Type.Optional(timeouts),
     tls: Type.Optional(tls),

@@ -29,6 +29,13 @@ export function parseSizeBytes(text: string): number | undefined {
   return parseWithUnit(text, SIZE_UNITS_BYTES)
 }
 
+/** Per second: 50 of '50/s', 10 of '600/m'; undefined when it is no rate above none. */
+export function parseRatePerSecond(text: string): number | undefined {
+  const match = /^(\d{1,6})\/([sm])$/.exec(text)
+  if (match === null || Number(match[1]) === 0) return undefined
+  return Number(match[1]) / (match[2] === 's' ? 1 : 60)
+}
+
 function parseWithUnit(text: string, units: ReadonlyMap<string, number>): number | undefined {
   const match = /^(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]{1,3})$/.exec(text)
   if (match === null) return undefined

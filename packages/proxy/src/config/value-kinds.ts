@@ -2,7 +2,7 @@ import { domainToASCII } from 'node:url'
 import ipaddr from 'ipaddr.js'
 import { parseAuthority } from '../http/authority.ts'
 import { parseAddress } from './address.ts'
-import { parseSizeBytes } from './units.ts'
+import { parseRatePerSecond, parseSizeBytes } from './units.ts'
 
 interface ValueKind {
   readonly expected: string
@@ -56,6 +56,13 @@ export const VALUE_KINDS: Readonly<Record<string, ValueKind>> = {
   'path-pattern': {
     expected: "a path pattern such as '/media/*'",
     problem: pathPatternProblem,
+  },
+  rate: {
+    expected: "a rate such as '50/s' or '600/m'",
+    problem: (text) =>
+      parseRatePerSecond(text) === undefined
+        ? `Expected a rate such as '50/s' or '600/m', got '${shown(text)}'.`
+        : undefined,
   },
   'slice-size': {
     expected: "a size from 256KiB to 64MiB such as '4MiB', or 'off'",

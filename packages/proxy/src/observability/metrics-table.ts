@@ -129,6 +129,13 @@ export const METRICS = [
     help: 'Segments and files that made room, and records written again because they were in use.',
   },
   {
+    name: 'larder_disk_indexes_set_aside_total',
+    type: 'counter',
+    by: 'primary',
+    labels: [],
+    help: 'Times that the index of the disk tier was replaced by an empty one because processes died of it.',
+  },
+  {
     name: 'larder_workers',
     type: 'gauge',
     by: 'primary',

@@ -15,7 +15,7 @@ import type {
 import { cacheKey } from './cache-key.ts'
 import { isSelectedBy } from './find-stored.ts'
 import type { Pipeline } from './pipeline.ts'
-import { readyHeads } from './ready-heads.ts'
+import { hpackHeadOf, http1HeadOf } from './ready-heads.ts'
 import type { Rule, Site, Tenant } from './site.ts'
 
 export interface HitRecorder {
@@ -36,16 +36,14 @@ export interface HitRecorder {
  */
 export class ReadyHit implements ReadyAnswer {
   status = 0
-  http1Head: Buffer = NO_BYTES
-  hpackHead: Buffer = NO_BYTES
+  http1Head = ''
+  hpackHead = ''
   body: Buffer | null = null
   ageBaseAt = 0
   freshUntilAt = 0
   tenant: Tenant | null = null
   rule: Rule | null = null
 }
-
-const NO_BYTES = Buffer.alloc(0)
 
 /** Where the transports hand requests in: fresh memory hits are answered at once, everything else by the pipeline. */
 export class PipelineDoor implements FrontDoor {
@@ -103,15 +101,16 @@ export class PipelineDoor implements FrontDoor {
     if (stored === null || now >= stored.freshUntilAt || stored.policy.alwaysValidate) return null
     if (!this.#purges.isValid(stored) || this.#purges.isCutOff) return null
     this.#tier.touch(stored)
-    return this.#answer(stored, isNotModified(stored, view, now), tenant, rule)
+    const notModified = isNotModified(stored, view, now)
+    const hit = this.#hit
+    if (view.httpVersion === '2') hit.hpackHead = hpackHeadOf(stored, notModified)
+    else hit.http1Head = http1HeadOf(stored, notModified)
+    return this.#answer(stored, notModified, tenant, rule)
   }
 
   #answer(stored: StoredResponse, notModified: boolean, tenant: Tenant, rule: Rule): ReadyHit {
-    const heads = readyHeads(stored)
     const hit = this.#hit
     hit.status = notModified ? 304 : stored.status
-    hit.http1Head = notModified ? heads.http1NotModified : heads.http1
-    hit.hpackHead = notModified ? heads.hpackNotModified : heads.hpack
     hit.body = notModified || stored.status === 204 ? null : stored.body
     hit.ageBaseAt = stored.ageBaseAt
     hit.freshUntilAt = stored.freshUntilAt

@@ -1,22 +1,41 @@
-import type { ReadyHeads, StoredResponse } from '../storage/stored-response.ts'
+import type { Fields } from '../http/fields.ts'
+import { ReadyHeads, type StoredResponse } from '../storage/stored-response.ts'
 import { encodeHttp1Head } from '../transport/h1/response-head.ts'
 import { encodeHeadBlock } from '../transport/h2/hpack-encoder.ts'
 import { clientSafe } from './judge-response.ts'
 import { notModifiedFields } from './select-content.ts'
 
-/**
- * The heads of a stored response as bytes, made once at its first hit: they are what `answerStored` would have sent,
- * but for Age and Cache-Status, which the transports write behind them.
+/*
+ * The heads of a stored response as octets, each made at the first hit that needs it: they are what `answerStored` would
+ * have sent, but for Age and Cache-Status, which the transports write behind them. As flat text they are one object of
+ * the heap; a buffer of its own takes 400 bytes more, and one out of Node's pool keeps all of the pool's slab alive.
  */
-export function readyHeads(stored: StoredResponse): ReadyHeads {
-  if (stored.ready !== null) return stored.ready
-  const fields = clientSafe(stored.fields, null)
-  const notModified = notModifiedFields(fields)
-  stored.ready = {
-    http1: encodeHttp1Head(stored.status, fields),
-    hpack: encodeHeadBlock(stored.status, fields),
-    http1NotModified: encodeHttp1Head(304, notModified),
-    hpackNotModified: encodeHeadBlock(304, notModified),
+
+export function http1HeadOf(stored: StoredResponse, notModified: boolean): string {
+  const heads = (stored.ready ??= new ReadyHeads())
+  if (notModified) {
+    heads.http1NotModified ??= asText(encodeHttp1Head(304, fieldsOf(stored, true)))
+    return heads.http1NotModified
   }
-  return stored.ready
+  heads.http1 ??= asText(encodeHttp1Head(stored.status, fieldsOf(stored, false)))
+  return heads.http1
+}
+
+export function hpackHeadOf(stored: StoredResponse, notModified: boolean): string {
+  const heads = (stored.ready ??= new ReadyHeads())
+  if (notModified) {
+    heads.hpackNotModified ??= asText(encodeHeadBlock(304, fieldsOf(stored, true)))
+    return heads.hpackNotModified
+  }
+  heads.hpack ??= asText(encodeHeadBlock(stored.status, fieldsOf(stored, false)))
+  return heads.hpack
+}
+
+function fieldsOf(stored: StoredResponse, notModified: boolean): Fields {
+  const fields = clientSafe(stored.fields, null)
+  return notModified ? notModifiedFields(fields) : fields
+}
+
+function asText(octets: Buffer): string {
+  return octets.latin1Slice(0, octets.length)
 }

@@ -1,5 +1,6 @@
 import type { Purges } from '../purge/purges.ts'
 import type { MemoryTier } from '../storage/memory-tier.ts'
+import { haveSameOctets } from '../storage/same-octets.ts'
 import type { StoredHandle } from '../storage/shared-tier.ts'
 import {
   isSameSlot,
@@ -9,7 +10,7 @@ import {
 } from '../storage/stored-response.ts'
 import type { TieredStore } from '../storage/tiered-store.ts'
 import { isSelectedBy } from './find-stored.ts'
-import { LargeStored, type Reusable } from './large-stored.ts'
+import { bodyLengthOf, LargeStored, type Reusable } from './large-stored.ts'
 import type { Transaction } from './transaction.ts'
 
 interface Waiting {
@@ -51,9 +52,9 @@ export class SharedSeeker {
   }
 
   async #run(key: string, shared: TieredStore): Promise<void> {
-    const handles = this.#unpurged(await shared.lookUp(key), shared)
+    const handles = this.#usable(await shared.lookUp(key), shared)
     const waiting = this.#seeking.get(key) ?? []
-    const loading = new Map<StoredHandle, Promise<void>>()
+    const loading = new Map<StoredHandle, Promise<StoredResponse | null>>()
     for (const { tx } of waiting) {
       if (this.#removing.has(key)) continue
       for (const handle of newestOfEach(handles, tx)) {
@@ -62,19 +63,23 @@ export class SharedSeeker {
         else if (!loading.has(handle)) loading.set(handle, this.#load(handle))
       }
     }
-    await Promise.all(loading.values())
+    const loaded = await Promise.all(loading.values())
+    // From here to `done` nothing else runs: what comes for other keys at the same moment cannot push it out again.
+    for (const stored of loaded) if (stored !== null) this.#hold(stored)
     // Those who came meanwhile look for themselves: they may want another variant.
     const all = this.#seeking.get(key) ?? []
     this.#seeking.delete(key)
     for (const { done } of all) done()
   }
 
-  /** The others are taken out of the tiers, behind. */
-  #unpurged(handles: readonly StoredHandle[], shared: TieredStore): readonly StoredHandle[] {
+  /** What is purged is taken out of the tiers, behind. */
+  #usable(handles: readonly StoredHandle[], shared: TieredStore): readonly StoredHandle[] {
     return handles.filter((handle) => {
-      if (this.#purges.judge(handle.metadata) !== 'purged') return true
-      void shared.remove(handle)
-      return false
+      if (this.#purges.judge(handle.metadata) === 'purged') {
+        void shared.remove(handle)
+        return false
+      }
+      return !this.#purges.isBeyond(handle.metadata)
     })
   }
 
@@ -84,9 +89,8 @@ export class SharedSeeker {
     return isStale ? this.#purges.staleMetadata(metadata) : metadata
   }
 
-  /** Into memory, unless memory has something newer by now. */
-  async #load(handle: StoredHandle): Promise<void> {
-    const metadata = this.#current(handle)
+  /** Null when it is not sound: the tier has counted and dropped it. */
+  async #load(handle: StoredHandle): Promise<StoredResponse | null> {
     const read = handle.read(0, handle.bodyLength)
     const pieces: Buffer[] = []
     try {
@@ -94,15 +98,19 @@ export class SharedSeeker {
         pieces.push(piece)
       }
     } catch {
-      // Not sound: the tier has counted and dropped it.
-      return
+      return null
     }
-    const body = Buffer.concat(pieces)
-    if (body.length !== handle.bodyLength || this.#removing.has(metadata.key)) return
-    for (let held = this.#memory.lookUp(metadata.key); held !== null; held = held.next) {
-      if (isSameSlot(held, metadata) && held.responseAt >= metadata.responseAt) return
+    const body = ownBytes(pieces, handle.bodyLength)
+    return body === null ? null : new StoredResponse(this.#current(handle), body)
+  }
+
+  /** Into memory, unless memory has something newer by now. */
+  #hold(stored: StoredResponse): void {
+    if (this.#removing.has(stored.key)) return
+    for (let held = this.#memory.lookUp(stored.key); held !== null; held = held.next) {
+      if (isSameSlot(held, stored) && held.responseAt >= stored.responseAt) return
     }
-    this.#memory.put(new StoredResponse(metadata, body))
+    this.#memory.put(stored)
   }
 
   #promote(stored: StoredResponse): void {
@@ -113,9 +121,12 @@ export class SharedSeeker {
   freshen(stored: Reusable, metadata: StoredMetadata): void {
     const shared = this.#shared
     if (shared === null) return
-    void this.#copyOf(stored).then((copy) =>
-      copy === undefined ? undefined : shared.freshen(copy, metadata),
-    )
+    const own = { metadata: stored, bodyLength: bodyLengthOf(stored) }
+    void this.#copyOf(stored).then((copy) => {
+      // Another machine may have put there what it got at another time.
+      if (copy === undefined || !haveSameOctets(copy, own)) return undefined
+      return shared.freshen(copy, metadata)
+    })
   }
 
   /** One variant only. */
@@ -150,6 +161,19 @@ function newestOfEach(handles: readonly StoredHandle[], tx: Transaction): Stored
   const whole = own.find(({ metadata }) => metadata.part === undefined)
   const sliced = own.find(({ metadata }) => isSliced(metadata))
   return [whole, sliced].filter((handle) => handle !== undefined)
+}
+
+/**
+ * The pieces as one buffer that shares its memory with nothing: a slice of a larger one, or of Node's pool, would keep all
+ * of that alive. Null when they are of another length.
+ */
+function ownBytes(pieces: readonly Buffer[], length: number): Buffer | null {
+  if (pieces.length === 1 && pieces[0].buffer.byteLength === length) return pieces[0]
+  if (pieces.reduce((sum, piece) => sum + piece.length, 0) !== length) return null
+  const body = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const piece of pieces) at += piece.copy(body, at)
+  return body
 }
 
 function isFor(metadata: StoredMetadata, tx: Transaction): boolean {

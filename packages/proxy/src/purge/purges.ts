@@ -33,6 +33,8 @@ export class Purges {
   readonly #times: PurgeTimes
   #waiting: { readonly number: number; readonly resolve: (reached: boolean) => void }[] = []
   #isCutOff = false
+  /** The whole number before the first purge that only this machine knows; null when there is none. */
+  #pendingAfter: number | null
 
   constructor(options: PurgesOptions) {
     this.table = options.table
@@ -40,6 +42,8 @@ export class Purges {
     this.#silence = options.isAlone ? null : this.#listen()
     this.#now = options.now
     this.#times = new PurgeTimes(options.now())
+    // Until the primary says otherwise.
+    this.#pendingAfter = options.isAlone ? null : 0
   }
 
   /** What a fetch that starts now has to note. */
@@ -57,9 +61,10 @@ export class Purges {
     return this.#isCutOff && this.#whenCutOff === 'revalidate'
   }
 
-  /** The primary lives, and knows this of the bus. */
-  heard(state: BusState['kind']): void {
+  /** The primary lives, and knows this of the bus (`BusStatus`). */
+  heard(state: BusState['kind'], pendingAfter: number | null): void {
     this.#isCutOff = state !== 'connected'
+    this.#pendingAfter = pendingAfter
     this.#silence?.refresh()
   }
 
@@ -71,6 +76,8 @@ export class Purges {
   }
 
   apply(purges: readonly NumberedPurge[]): void {
+    const number = purges[0]?.number ?? 0
+    if (!Number.isInteger(number)) this.#pendingAfter ??= Math.floor(number)
     this.table.apply(purges)
     this.#applied()
   }
@@ -116,6 +123,15 @@ export class Purges {
     return true
   }
 
+  /**
+   * Whether a stored response of a tier that machines share has a number which says nothing of the purges in force here:
+   * it is from beyond what this worker has heard, or from beyond the place of purges that wait for theirs. Not to be used
+   * now; once those are in the sequence, it can be judged.
+   */
+  isBeyond({ purgeSequence }: StoredMetadata): boolean {
+    return purgeSequence > Math.min(this.number, this.#pendingAfter ?? Number.POSITIVE_INFINITY)
+  }
+
   /** Nothing is known of the answer but its key: may it be older than a purge that would match it? */
   mayCover(key: string, number: number): boolean {
     return this.table.mayCover({ tenant: tenantOf(key), key, number })
@@ -150,7 +166,7 @@ export class Purges {
   }
 }
 
-function factsOf({ key, tags, purgeSequence }: StoredMetadata): StoredFacts {
+export function factsOf({ key, tags, purgeSequence }: StoredMetadata): StoredFacts {
   return { tenant: tenantOf(key), key, tags, number: purgeSequence }
 }
 

@@ -1,6 +1,8 @@
 import { sameVariant } from '../caching/vary.ts'
 import { combineStored } from './combine-stored.ts'
-import { Sieve } from './sieve.ts'
+import type { EvictionOrder } from './eviction/eviction-order.ts'
+import { fingerprintOf } from './eviction/ghosts.ts'
+import { S3Fifo } from './eviction/s3-fifo.ts'
 import type { Insertion, StorageTier } from './storage-tier.ts'
 import {
   contentLengthOf,
@@ -14,7 +16,7 @@ import {
 const MAX_PER_KEY = 256
 
 /**
- * The memory tier of one worker: a Map from key to a chain of stored responses, evicted by SIEVE, bounded by the bytes
+ * The memory tier of one worker: a Map from key to a chain of stored responses, evicted by S3-FIFO, bounded by the bytes
  * of all that it holds. The bound also covers bodies under way, so it holds at every moment.
  */
 export class MemoryTier implements StorageTier {
@@ -27,11 +29,12 @@ export class MemoryTier implements StorageTier {
   #heldBytes = 0
   #count = 0
   readonly #byKey = new Map<string, StoredResponse>()
-  readonly #order = new Sieve()
+  readonly #order: EvictionOrder
   readonly #bySlot: (StoredResponse | null)[] = []
 
   /** `maxObjectBytes` bounds one body. */
-  constructor(maxBytes: number, maxObjectBytes: number) {
+  constructor(maxBytes: number, maxObjectBytes: number, order: EvictionOrder = new S3Fifo()) {
+    this.#order = order
     this.maxBytes = maxBytes
     this.maxObjectBytes = Math.min(maxObjectBytes, maxBytes)
   }
@@ -47,6 +50,11 @@ export class MemoryTier implements StorageTier {
 
   lookUp(key: string): StoredResponse | null {
     return this.#byKey.get(key) ?? null
+  }
+
+  /** The stored responses of every key, first of its chain. What changes meanwhile may be among them or not. */
+  chains(): IterableIterator<StoredResponse> {
+    return this.#byKey.values()
   }
 
   /** Told when a stored response is used for the second time. */
@@ -68,7 +76,7 @@ export class MemoryTier implements StorageTier {
     if (stored.slot === -1) this.put(fresh)
     else {
       this.remove(stored)
-      this.#hold(fresh)
+      this.#hold(fresh, true)
     }
     return fresh
   }
@@ -117,15 +125,16 @@ export class MemoryTier implements StorageTier {
     const combines = held !== null && !isSliced(added)
     const stored = combines ? combineStored(held, added, this.maxObjectBytes) : added
     if (held !== null) this.remove(held)
-    if (stored.part === undefined) this.#removeLike(stored)
-    this.#hold(stored)
+    const replaces = stored.part === undefined && this.#removeLike(stored)
+    this.#hold(stored, held !== null || replaces)
   }
 
-  #hold(stored: StoredResponse): void {
+  /** `proven`: it takes the place of something that was asked for again. */
+  #hold(stored: StoredResponse, proven: boolean): void {
     if (!this.reserve(stored.byteLength)) return
     stored.next = this.#byKey.get(stored.key) ?? null
     this.#byKey.set(stored.key, stored)
-    stored.slot = this.#order.add()
+    stored.slot = this.#order.add(fingerprintOf(stored.key), stored.byteLength, proven)
     this.#bySlot[stored.slot] = stored
     this.#heldBytes += stored.byteLength
     this.#count++
@@ -157,14 +166,16 @@ export class MemoryTier implements StorageTier {
     return null
   }
 
-  /** A complete response takes the place of whatever was held for its variant. */
-  #removeLike(whole: StoredResponse): void {
+  /** A complete response takes the place of whatever was held for its variant. True when there was something. */
+  #removeLike(whole: StoredResponse): boolean {
+    const countBefore = this.#count
     let other = this.lookUp(whole.key)
     while (other !== null) {
       const { next } = other
       if (isAlike(other, whole)) this.remove(other)
       other = next
     }
+    return this.#count < countBefore
   }
 
   #boundVariants(first: StoredResponse): void {

@@ -6,6 +6,9 @@ import { MemoryAsShared } from './test-support/memory-as-shared.ts'
 import { NOW } from './test-support/stored.ts'
 import { TieredStore } from './tiered-store.ts'
 
+/** Every disk tier of it starts a thread: on a busy machine the usual time is short. */
+t.setTimeout(120_000)
+
 t.test('the disk tier', async (t) => {
   sharedTierContract(t, async (t) => {
     const { tier } = diskTier(t, { maxSizeBytes: 16 * 1024 * 1024 })

@@ -3,6 +3,7 @@ import type { ReusePolicy } from '../caching/may-store.ts'
 import type { SliceSet } from '../caching/slices.ts'
 import { sameVariant, type VariantKey } from '../caching/vary.ts'
 import type { Fields } from '../http/fields.ts'
+import { sharedPolicy } from './shared-policy.ts'
 
 /** What a tier is told of a response before its body: enough for every decision about reusing it. */
 export interface StoredMetadata {
@@ -61,12 +62,12 @@ export function isSameSlot(a: StoredMetadata, b: StoredMetadata): boolean {
   )
 }
 
-/** Encoded heads of a stored response, for the synchronous door. */
-export interface ReadyHeads {
-  readonly http1: Buffer
-  readonly hpack: Buffer
-  readonly http1NotModified: Buffer
-  readonly hpackNotModified: Buffer
+/** Encoded heads of a stored response for the synchronous door, octets as Latin-1 text; each null until it is needed. */
+export class ReadyHeads {
+  http1: string | null = null
+  hpack: string | null = null
+  http1NotModified: string | null = null
+  hpackNotModified: string | null = null
 }
 
 /** Fixed cost counted for one stored response beside its bytes: objects, index slot, buffer header. */
@@ -95,7 +96,7 @@ export class StoredResponse implements StoredMetadata {
   readonly dateAt: number
   /** Bytes that the memory tier counts for it, those of the ready heads included. */
   readonly byteLength: number
-  /** Made by the pipeline at the first hit (`pipeline/ready-heads.ts`); their bytes are counted from the start. */
+  /** Filled by the pipeline as hits need it (`pipeline/ready-heads.ts`); the bytes are counted from the start. */
   ready: ReadyHeads | null = null
   /** Times it was answered from. */
   uses = 0
@@ -109,12 +110,13 @@ export class StoredResponse implements StoredMetadata {
     this.keyExtra = metadata.keyExtra
     this.variant = metadata.variant
     this.status = metadata.status
-    this.fields = metadata.fields
+    // A copy is exactly as long as it needs to be; what has grown line by line has room to spare.
+    this.fields = metadata.fields.clone()
     this.body = body
     this.responseAt = metadata.responseAt
     this.ageBaseAt = metadata.ageBaseAt
     this.freshUntilAt = metadata.freshUntilAt
-    this.policy = metadata.policy
+    this.policy = sharedPolicy(metadata.policy)
     this.part = metadata.part
     this.tags = metadata.tags
     this.purgeSequence = metadata.purgeSequence

@@ -1,3 +1,4 @@
+import { haveSameOctets } from './same-octets.ts'
 import type { SharedTier, StoredHandle } from './shared-tier.ts'
 import type { Insertion } from './storage-tier.ts'
 import { isSameSlot, type StoredMetadata } from './stored-response.ts'
@@ -57,7 +58,10 @@ export class TieredStore implements SharedTier {
   }
 
   async freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void> {
-    await this.#onCopies(stored, (tier, copy) => tier.freshen(copy, metadata))
+    // Another body stays what it is: it was not the one that has been validated.
+    await this.#onCopies(stored, async (tier, copy) => {
+      if (haveSameOctets(copy, stored)) await tier.freshen(copy, metadata)
+    })
   }
 
   async remove(stored: StoredHandle): Promise<void> {

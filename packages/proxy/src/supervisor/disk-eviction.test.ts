@@ -4,10 +4,9 @@ import { chmodSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import pino from 'pino'
 import t from 'tap'
-import type { Config } from '../config/config.ts'
 import { temporaryFolder } from '../storage/test-support/disk.ts'
 import { recordFiles } from '../storage/test-support/disk-files.ts'
-import { evictorFor } from './disk-eviction.ts'
+import { DiskEviction } from './disk-eviction.ts'
 
 /** `nobody`: somebody else than root on every system. */
 const NOBODY = { uid: 65_534, gid: 65_534 }
@@ -24,19 +23,18 @@ t.test(
     chmodSync(outer, 0o755)
     const path = join(outer, 'cache')
     const disk = { path, maxSizeBytes: 16 * 1024 * 1024, minFreeBytes: 0 }
-    // Of the configuration only this part is looked at.
-    const config = { disk } as Config
     const lines: string[] = []
     const logger = pino({}, { write: (line) => lines.push(line) })
-    const evictor = evictorFor(config, NOBODY, logger)
-    t.teardown(() => evictor?.close())
+    const eviction = new DiskEviction({ disk, identity: NOBODY, logger, onEnded: () => {} })
+    t.teardown(() => eviction.stop())
+    eviction.start()
     const child = fork(FILLER, [path, 's'], NOBODY)
     t.teardown(() => child.kill('SIGKILL'))
     await once(child, 'message')
-    while ((evictor?.counts.evictedSegments ?? 0) < 30) {
-      for (const segment of Array.from({ length: 200 }, (_, i) => i))
-        evictor?.noteHits([segment, 0])
-      await evictor?.run()
+    const segments = Array.from({ length: 200 }, (_, i) => i)
+    while (eviction.counts.evictedSegments < 30) {
+      eviction.noteHits(segments.flatMap((segment) => [segment, 0]))
+      await new Promise((resolve) => setTimeout(resolve, 20))
     }
     child.kill('SIGKILL')
     await once(child, 'exit')

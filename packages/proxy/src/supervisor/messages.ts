@@ -2,8 +2,14 @@ import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { MetricsSnapshot } from '../observability/metrics.ts'
 import type { PurgeAnswer } from '../purge/purge-request.ts'
+import type { DiskCensus } from '../storage/disk/disk-census.ts'
+import type { EvictorCounts } from '../storage/disk/evictor.ts'
+import type { Census } from '../storage/memory-census.ts'
 
-/** What goes over the channel between the primary and a worker. Structured clones: typed arrays stay what they are. */
+/**
+ * What goes over the channels between the primary and a worker or the process that evicts. Structured clones: typed
+ * arrays stay what they are.
+ */
 
 export interface WorkerListener {
   readonly kind: 'http' | 'https'
@@ -32,6 +38,16 @@ export interface ListenOptions {
   readonly reusePort: true
 }
 
+/** What is to be counted of what is stored. */
+export interface CensusQuery {
+  /** How many of the hottest keys. */
+  readonly top: number
+  /** Of this tenant alone. */
+  readonly tenant?: string
+  /** What this would purge, and nothing else; named, so that it counts once. */
+  readonly purge?: PurgeMessage
+}
+
 export type ToWorker =
   | {
       readonly type: 'start'
@@ -57,8 +73,15 @@ export type ToWorker =
   /** Everything with a lower number counts as purged. */
   | { readonly type: 'purge-floor'; readonly number: number }
   /** Also says that the primary lives. */
-  | { readonly type: 'purge-bus'; readonly state: BusState['kind'] }
+  | {
+      readonly type: 'purge-bus'
+      readonly state: BusState['kind']
+      /** As in `BusStatus`. */
+      readonly pendingAfter: number | null
+    }
   | { readonly type: 'purge-answer'; readonly id: number; readonly answer: PurgeAnswer }
+  /** What memory holds; `census` answers it. */
+  | { readonly type: 'take-census'; readonly id: number; readonly query: CensusQuery }
   | { readonly type: 'drain'; readonly deadlineMs: number }
 
 export type FromWorker =
@@ -74,6 +97,7 @@ export type FromWorker =
   | { readonly type: 'purged'; readonly number: number }
   /** A client's PURGE request; `purge-answer` answers it. */
   | { readonly type: 'purge'; readonly id: number; readonly message: PurgeMessage }
+  | { readonly type: 'census'; readonly id: number; readonly census: Census }
   | { readonly type: 'drained' }
 
 /** Once per second: proof of life, and the numbers. */
@@ -88,3 +112,35 @@ export interface WorkerBeat {
 }
 
 export const BEAT_INTERVAL_MS = 1000
+
+/** What the process that evicts from the disk tier has to know. */
+export interface EvictionSettings {
+  readonly path: string
+  readonly maxSizeBytes: number
+  readonly minFreeBytes: number
+  /** Who the workers are, when it is not the process's own user. */
+  readonly owner: Identity | undefined
+}
+
+export interface DiskCensusQuery {
+  readonly purge: PurgeMessage
+  /** Purges in force (`PurgeTable.serialise`): what they cover is not served any more. */
+  readonly purgeTable: Uint8Array
+  /** Whose URLs are whose, without certificates. */
+  readonly tenants: Config['tenants']
+}
+
+export type EvictorCensus = DiskCensus
+
+export type ToEvictor =
+  | { readonly type: 'start'; readonly options: EvictionSettings }
+  | { readonly type: 'take-census'; readonly id: number; readonly query: DiskCensusQuery }
+  /** Places on disk that were read: pairs of segment and offset. */
+  | { readonly type: 'hits'; readonly places: readonly number[] }
+
+export type FromEvictor =
+  /** After each round. */
+  | { readonly type: 'eviction-round'; readonly counts: EvictorCounts }
+  /** null when the disk cannot be read. */
+  | { readonly type: 'census'; readonly id: number; readonly census: EvictorCensus | null }
+  | { readonly type: 'eviction-trouble'; readonly message: string; readonly code?: string }

@@ -20,6 +20,7 @@ export function changesNeedingRestart(before: Config, after: Config): string[] {
     ['memory', (config) => config.memory],
     ['redis', (config) => config.redis],
     ['disk', (config) => config.disk],
+    ['warm', (config) => config.warm],
     ['logging.level', (config) => config.logging.level],
   ]
   return rows

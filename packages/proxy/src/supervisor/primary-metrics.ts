@@ -16,6 +16,7 @@ export function primarySeries(supervisor: Supervisor): MergedSeries[] {
     series('larder_config_reloads_total', reloads.applied, 'applied'),
     series('larder_config_reloads_total', reloads.refused, 'refused'),
     ...purgeSeries(supervisor),
+    ...diskSeries(supervisor),
     series('larder_uptime_seconds', (Date.now() - supervisor.startedAt) / 1000),
   ]
 }
@@ -36,6 +37,18 @@ function purgeSeries({ purges }: Supervisor): MergedSeries[] {
     series('larder_purges_waiting', deadLetters, 'dead-letter'),
     series('larder_purge_entries', entries),
     series('larder_purge_folds_total', folds),
+  ]
+}
+
+function diskSeries({ eviction, indexesSetAside }: Supervisor): MergedSeries[] {
+  if (eviction === null) return []
+  const { usedBytes, evictedSegments, evictedFiles, reinsertedRecords } = eviction.counts
+  return [
+    series('larder_disk_bytes', usedBytes),
+    series('larder_disk_evictions_total', evictedSegments, 'segments'),
+    series('larder_disk_evictions_total', evictedFiles, 'files'),
+    series('larder_disk_evictions_total', reinsertedRecords, 'kept-records'),
+    series('larder_disk_indexes_set_aside_total', indexesSetAside),
   ]
 }
 

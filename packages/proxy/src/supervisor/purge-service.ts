@@ -96,7 +96,17 @@ export class PurgeService {
   }
 
   #tellState(): void {
-    this.#tell({ type: 'purge-bus', state: this.#opened.state.kind })
+    this.#tell(this.#stateMessage())
+  }
+
+  #stateMessage(): ToWorker {
+    const { state, pendingAfter } = this.#opened.status()
+    return { type: 'purge-bus', state: state.kind, pendingAfter }
+  }
+
+  /** To a worker that has been given what `join` returned. */
+  tellState(receiver: PurgeReceiver): void {
+    receiver.send(this.#stateMessage())
   }
 
   get #opened(): PurgeBus {
@@ -163,6 +173,11 @@ export class PurgeService {
 
   get tableStats() {
     return this.#opened.table.stats
+  }
+
+  /** Purges in force (`PurgeTable.serialise`). */
+  get serialisedTable(): Uint8Array {
+    return this.#opened.table.serialise()
   }
 
   /** What a URL names by the configuration in force. */

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
 import { DevelopmentAuthority } from '@larder/certs'
+import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { LoadResult } from '../config/load.ts'
 import { formatProblem } from '../config/problems.ts'
@@ -10,16 +11,20 @@ import {
   type MergedSeries,
   MetricsMerge,
 } from '../observability/metrics-merge.ts'
-import type { Evictor } from '../storage/disk/evictor.ts'
-import { evictorFor } from './disk-eviction.ts'
+import { setIndexAside } from '../storage/disk/index-file.ts'
+import { type Census, mergeCensuses } from '../storage/memory-census.ts'
+import { DiskEviction } from './disk-eviction.ts'
+import { type DryRun, dryRunOf } from './dry-run.ts'
 import { identityFor } from './identity.ts'
+import { IndexSuspicion } from './index-suspicion.ts'
 import { withIssuedCertificates } from './issue-certificates.ts'
 import { ListeningSockets } from './listening-sockets.ts'
-import type { WorkerListener } from './messages.ts'
+import type { CensusQuery, WorkerListener } from './messages.ts'
 import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
 import { PeerFolder } from './peer-folder.ts'
 import { primarySeries } from './primary-metrics.ts'
 import { PurgeService } from './purge-service.ts'
+import { Warming } from './warming.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
 export interface SupervisorOptions {
@@ -37,14 +42,21 @@ export interface ReloadResult {
   readonly messages: readonly string[]
 }
 
+/** Of what a purge would cover, so many are named. */
+const DRY_RUN_HOTTEST = 10
+
 /** Forks the workers, keeps them running, and gives them what changes. Holds no client data. */
 export class Supervisor {
   readonly slots: readonly WorkerSlot[]
   readonly startedAt = Date.now()
   readonly reloads = { applied: 0, refused: 0 }
   /** Holds the disk tier to its size; null without one. */
-  readonly evictor: Evictor | null
+  readonly eviction: DiskEviction | null
+  /** Indexes of the disk tier that were set aside because processes died of them. */
+  indexesSetAside = 0
   readonly purges: PurgeService
+  /** What is fetched at the start; null when nothing is. */
+  readonly warming: Warming | null
   #config: Config
   #isStopping = false
   readonly #logger: Logger
@@ -52,7 +64,10 @@ export class Supervisor {
   readonly #sockets: ListeningSockets
   readonly #peerFolder: PeerFolder
   readonly #merge = new MetricsMerge()
+  readonly #suspicion = new IndexSuspicion()
   readonly #authority: DevelopmentAuthority
+  /** As at the start: the disk tier changes with a restart only. */
+  readonly #diskPath: string | undefined
   /** Reloads and replacements, one after the other. */
   #queue: Promise<unknown> = Promise.resolve()
   #pendingReload: Promise<ReloadResult> | undefined
@@ -66,8 +81,20 @@ export class Supervisor {
     this.#sockets = new ListeningSockets(options.config.workers)
     const identity = identityFor(options.config)
     this.#peerFolder = new PeerFolder(identity)
-    this.evictor = evictorFor(options.config, identity, options.logger)
+    const { disk } = options.config
+    this.#diskPath = disk?.path
+    this.eviction =
+      disk === undefined
+        ? null
+        : new DiskEviction({
+            disk,
+            identity,
+            logger: options.logger,
+            onEnded: (signal) => this.#suspectIndex(signal),
+          })
     this.purges = new PurgeService(options)
+    const { warm } = options.config
+    this.warming = warm === undefined ? null : new Warming(warm, options.logger)
     const surroundings = {
       logger: options.logger,
       sockets: this.#sockets,
@@ -82,10 +109,13 @@ export class Supervisor {
           diskHits: readonly number[]
         },
       ) => {
-        this.evictor?.noteHits(beat.diskHits)
+        this.eviction?.noteHits(beat.diskHits)
         if (beat.metrics !== undefined) this.#merge.update(workerId, beat.metrics)
       },
-      onGone: (workerId: number) => this.#merge.retire(workerId),
+      onGone: (workerId: number, signal: string | null) => {
+        this.#merge.retire(workerId)
+        this.#suspectIndex(signal)
+      },
       onInvalidated: (from: number, keys: readonly string[]) => {
         for (const slot of this.slots) if (slot.index !== from) slot.invalidate(keys)
       },
@@ -122,7 +152,7 @@ export class Supervisor {
       // Typed arrays and undefined survive; JSON would turn them into something else.
       serialization: 'advanced',
     })
-    this.evictor?.start()
+    this.eviction?.start()
     await this.purges.start()
     try {
       await Promise.all(this.slots.map((slot) => slot.start()))
@@ -132,15 +162,37 @@ export class Supervisor {
     }
   }
 
-  /** Whether every slot serves, and if not, why. */
-  readiness(): { ready: boolean; reasons: string[] } {
+  /** Whether every slot serves and all is warm, and if not, why. */
+  readiness(): { ready: boolean; isWarming: boolean; reasons: string[] } {
     const reasons = this.slots.flatMap((slot) => {
       if (slot.state === 'serving') return []
       const why = slot.lastError === undefined ? '' : `: ${slot.lastError}`
       return [`worker ${slot.index} is ${slot.isCrashLoop ? 'in a crash loop' : slot.state}${why}`]
     })
     if (this.#isStopping) reasons.unshift('stopping')
-    return { ready: reasons.length === 0, reasons }
+    const warming = this.warming?.reason
+    if (warming !== undefined) reasons.push(warming)
+    return { ready: reasons.length === 0, isWarming: warming !== undefined, reasons }
+  }
+
+  /** What the workers hold in memory. */
+  async census(query: CensusQuery): Promise<Census> {
+    const workers = this.slots.map(({ worker }) => worker)
+    const each = await Promise.all(
+      workers.map((worker) => worker?.census(query) ?? Promise.resolve(null)),
+    )
+    return mergeCensuses(each, query.top)
+  }
+
+  /** What a purge would cover on this machine; changes nothing. */
+  async dryRun(purge: PurgeMessage): Promise<DryRun> {
+    const tenants = this.#config.tenants.map((tenant) => ({ ...tenant, certificate: undefined }))
+    const purgeTable = this.purges.serialisedTable
+    const [memory, disk] = await Promise.all([
+      this.census({ top: DRY_RUN_HOTTEST, purge }),
+      this.eviction?.census({ purge, purgeTable, tenants }),
+    ])
+    return dryRunOf(memory, disk)
   }
 
   /** Reads the configuration again and applies it everywhere or nowhere. Calls while one waits share its result. */
@@ -179,17 +231,21 @@ export class Supervisor {
   async stop(): Promise<void> {
     if (this.#isStopping) return
     this.#isStopping = true
+    this.warming?.stop()
     const { drainMs } = this.#config.timeouts
     this.#logger.info({ drainMs }, 'stopping: finishing what is under way')
     const stopped = Promise.all(this.slots.map((slot) => slot.stop(drainMs)))
     this.#sockets.closeAll()
     await stopped
+    this.eviction?.stop()
     await this.purges.stop()
   }
 
   kill(): void {
     this.#isStopping = true
+    this.warming?.stop()
     for (const slot of this.slots) slot.kill()
+    this.eviction?.stop()
     this.#sockets.closeAll()
     void this.purges.stop().catch(() => undefined)
   }
@@ -198,6 +254,34 @@ export class Supervisor {
     const { series, histograms } = this.#merge.merged()
     const own: MergedSeries[] = primarySeries(this)
     return { series: [...series, ...own], histograms }
+  }
+
+  /** Called before the process that has ended is replaced. Nobody here opens the index: this process must live. */
+  #suspectIndex(signal: string | null): void {
+    const path = this.#diskPath
+    if (path === undefined || this.#isStopping) return
+    const verdict = this.#suspicion.ended(signal, performance.now())
+    if (verdict === 'unsuspected') return
+    if (verdict === 'not-the-index') {
+      this.#logger.error(
+        { path, signal },
+        'processes crash although the index of the disk tier is new: look for another cause, or take disk out of the configuration',
+      )
+      return
+    }
+    try {
+      setIndexAside(path)
+      this.indexesSetAside++
+      this.#logger.error(
+        { path, signal, keptIn: 'index-unusable' },
+        'processes crash, which a damaged index of the disk tier does: it is set aside and the tier starts empty; if that happens again, have the disk checked',
+      )
+    } catch (error) {
+      this.#logger.error(
+        { path, err: error },
+        'processes crash, and the index of the disk tier cannot be set aside: remove its folder "index", or take disk out of the configuration',
+      )
+    }
   }
 
   #enqueue<Result>(work: () => Promise<Result>): Promise<Result> {

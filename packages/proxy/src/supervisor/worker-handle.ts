@@ -3,13 +3,23 @@ import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { PurgeAnswer } from '../purge/purge-request.ts'
+import type { Census } from '../storage/memory-census.ts'
 import { compileCacheFolder } from './compile-cache.ts'
 import type { SlotSocket } from './listening-sockets.ts'
-import type { FromWorker, Identity, PeerPlace, ToWorker, WorkerBeat } from './messages.ts'
+import type {
+  CensusQuery,
+  FromWorker,
+  Identity,
+  PeerPlace,
+  ToWorker,
+  WorkerBeat,
+} from './messages.ts'
 
 /** From fork to the last listener open. */
 const START_TIMEOUT_MS = 30_000
 const CONFIGURE_TIMEOUT_MS = 30_000
+/** A walk through memory ends by itself after half of this. */
+const CENSUS_TIMEOUT_MS = 10_000
 /** Without a beat for this long a worker is taken for stuck. */
 const BEAT_TIMEOUT_MS = 5000
 
@@ -52,6 +62,8 @@ export class WorkerHandle {
   #hasStarted = false
   #hasEnded = false
   #nextConfigureId = 1
+  readonly #censuses = new Map<number, (census: Census | null) => void>()
+  #nextCensusId = 1
 
   constructor(slot: number, logger: Logger, events: WorkerEvents) {
     this.slot = slot
@@ -74,6 +86,7 @@ export class WorkerHandle {
           waiting.reject(new Error(`The worker ended with ${reason}.`))
         }
         this.#waiting.clear()
+        for (const settle of this.#censuses.values()) settle(null)
         resolve({ code, signal, livedMs: performance.now() - this.startedAt })
       })
     })
@@ -135,6 +148,22 @@ export class WorkerHandle {
     if (this.#hasStarted) this.#send({ type: 'invalidate', keys })
   }
 
+  /** null when it ends or does not answer in time. */
+  census(query: CensusQuery): Promise<Census | null> {
+    if (!this.#hasStarted || this.#hasEnded) return Promise.resolve(null)
+    const id = this.#nextCensusId++
+    return new Promise((resolve) => {
+      const settle = (census: Census | null) => {
+        clearTimeout(timer)
+        this.#censuses.delete(id)
+        resolve(census)
+      }
+      const timer = setTimeout(() => settle(null), CENSUS_TIMEOUT_MS)
+      this.#censuses.set(id, settle)
+      this.#send({ type: 'take-census', id, query })
+    })
+  }
+
   /** Stops accepting, finishes what is under way, ends; killed when it is not done in time. */
   async drain(deadlineMs: number): Promise<WorkerExit> {
     this.#send({ type: 'drain', deadlineMs })
@@ -192,6 +221,9 @@ export class WorkerHandle {
           .then((answer) => this.send({ type: 'purge-answer', id, answer }))
         break
       }
+      case 'census':
+        this.#censuses.get(message.id)?.(message.census)
+        break
       case 'drained':
         break
     }

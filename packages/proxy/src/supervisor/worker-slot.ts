@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import { BackOff } from './back-off.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
-import type { Identity, PeerPlace, WorkerBeat, WorkerListener } from './messages.ts'
+import type { Identity, PeerPlace, ToWorker, WorkerBeat, WorkerListener } from './messages.ts'
 import { pinToCore } from './pin.ts'
 import { DEFAULT_WAIT_MS, type PurgeService } from './purge-service.ts'
 import { type WorkerExit, WorkerHandle } from './worker-handle.ts'
@@ -25,7 +25,8 @@ export interface SlotSurroundings {
   config(): Config
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
   onBeat(workerId: number, beat: WorkerBeat): void
-  onGone(workerId: number): void
+  /** Ended, by `signal` if it was one. */
+  onGone(workerId: number, signal: string | null): void
   /** The worker of `slot` has invalidated these keys; the others have yet to. */
   onInvalidated(slot: number, keys: readonly string[]): void
 }
@@ -156,8 +157,8 @@ export class WorkerSlot {
       onPurge: (message) => purges.publish(message, DEFAULT_WAIT_MS),
     })
     pinToCore(worker.pid, this.index, logger)
-    void worker.exited.then(() => {
-      onGone(worker.pid)
+    void worker.exited.then(({ signal }) => {
+      onGone(worker.pid, signal)
       purges.leave(nameOf(worker))
     })
     return worker
@@ -179,8 +180,14 @@ export class WorkerSlot {
 
   async #setUp(worker: WorkerHandle): Promise<void> {
     const { sockets, identity, peers, purges, config } = this.#surroundings
-    const table = purges.join({ name: nameOf(worker), send: (message) => worker.send(message) })
-    await worker.start(config(), peers, table, identity, () => sockets.forSlot(this.index))
+    const receiver = { name: nameOf(worker), send: (message: ToWorker) => worker.send(message) }
+    const table = purges.join(receiver)
+    const started = worker.start(config(), peers, table, identity, () =>
+      sockets.forSlot(this.index),
+    )
+    // Known to the worker before it accepts anything.
+    purges.tellState(receiver)
+    await started
     // A reload during the start has gone past this worker.
     while (worker.config !== config()) await worker.configure(config())
     const wanted = sockets.forSlot(this.index)

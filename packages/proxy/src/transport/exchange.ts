@@ -137,10 +137,14 @@ export interface RequestView {
 
 export interface ReadyAnswer {
   readonly status: number
-  /** HTTP/1.1 head from the status line on, Date included; without Age, Cache-Status, Connection and the final CRLF. */
-  readonly http1Head: Buffer
+  /**
+   * Octets as Latin-1 text, which costs less memory than buffers when there are many. Only the one for the protocol of
+   * the request is set. HTTP/1.1: head from the status line on, Date included; without Age, Cache-Status, Connection and
+   * the final CRLF.
+   */
+  readonly http1Head: string
   /** HPACK block without dynamic table references; likewise without age and cache-status. */
-  readonly hpackHead: Buffer
+  readonly hpackHead: string
   /** null for 304; for HEAD the transport leaves the body out by itself. */
   readonly body: Buffer | null
   /** Epoch ms. Age in seconds = `floor((clock.ms - ageBaseAt) / 1000)`, at least 0. */

@@ -6,8 +6,7 @@ import { MAX_VOLATILE_BYTES, writeVolatileHpack, writeVolatileHttp1 } from './vo
 const START_MS = Date.UTC(2026, 10, 20, 8, 0, 0)
 
 function answerOf(ageBaseAt: number, freshUntilAt: number): ReadyAnswer {
-  const empty = Buffer.alloc(0)
-  return { status: 200, http1Head: empty, hpackHead: empty, body: null, ageBaseAt, freshUntilAt }
+  return { status: 200, http1Head: '', hpackHead: '', body: null, ageBaseAt, freshUntilAt }
 }
 
 for (const { name, ageMs, ttlMs, age, ttl } of [

@@ -70,10 +70,9 @@ export class SharedTiers {
   measure(metrics: WorkerMetrics): void {
     if (this.#disk !== null) {
       metrics.set(metrics.series('larder_tier_up', 'disk'), this.#disk.on ? 1 : 0)
-      metrics.set(
-        metrics.series('larder_tier_failures_total', 'disk', 'corrupt'),
-        this.#disk.corrupt,
-      )
+      for (const kind of ['corrupt', 'timeouts'] as const) {
+        metrics.set(metrics.series('larder_tier_failures_total', 'disk', kind), this.#disk[kind])
+      }
     }
     if (this.#redis !== null) {
       const { counts } = this.#redis

@@ -19,8 +19,11 @@ import { resolveUrl } from '../pipeline/purge-keys.ts'
 import { compileSite, type Site, type Tenant } from '../pipeline/site.ts'
 import type { PurgeAnswer } from '../purge/purge-request.ts'
 import { Purges } from '../purge/purges.ts'
+import { wouldPurge } from '../purge/would-purge.ts'
+import { type Census, takeCensus } from '../storage/memory-census.ts'
 import { MemoryTier } from '../storage/memory-tier.ts'
-import type { PeerPlace, WorkerListener } from '../supervisor/messages.ts'
+import type { StoredResponse } from '../storage/stored-response.ts'
+import type { CensusQuery, PeerPlace, WorkerListener } from '../supervisor/messages.ts'
 import type { ClientFacts } from '../transport/exchange.ts'
 import { serveHttp1 } from '../transport/h1/connection.ts'
 import { serveHttp2 } from '../transport/h2/connection.ts'
@@ -70,6 +73,8 @@ export interface RunningWorker {
   /** Stops accepting, finishes exchanges, cuts what is left after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
   metrics(): MetricsSnapshot
+  /** Counts what memory holds, without holding up the event loop. */
+  census(query: CensusQuery): Promise<Census>
   /** Places on disk that were read since the last call: pairs of segment and offset. */
   takeDiskHits(): readonly number[]
 }
@@ -232,6 +237,15 @@ class Worker implements RunningWorker {
     metrics.set(metrics.series('larder_memory_objects'), this.#tier.count)
     metrics.set(metrics.series('larder_memory_evictions_total'), this.#tier.evictions)
     return metrics.snapshot()
+  }
+
+  census({ top, tenant, purge }: CensusQuery): Promise<Census> {
+    const covers = purge === undefined ? null : wouldPurge(purge, resolveUrl(this.#site))
+    const counts = (stored: StoredResponse) =>
+      (tenant === undefined || stored.key.startsWith(`${tenant}\n`)) &&
+      (covers === null || covers(stored)) &&
+      this.purges.judge(stored) !== 'purged'
+    return takeCensus(this.#tier, { top, counts, named: covers !== null })
   }
 
   #makePurges(config: Config): Purges {

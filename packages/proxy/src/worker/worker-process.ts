@@ -81,6 +81,11 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
       purging.get(message.id)?.(message.answer)
       purging.delete(message.id)
       return
+    case 'take-census': {
+      const { id, query } = message
+      tell({ type: 'census', id, census: await started().census(query) })
+      return
+    }
     case 'drain':
       return drain(message.deadlineMs)
   }
@@ -122,7 +127,7 @@ function applyPurges(message: ToWorker): void {
     return
   }
   const { purges } = running
-  if (message.type === 'purge-bus') return purges.heard(message.state)
+  if (message.type === 'purge-bus') return purges.heard(message.state, message.pendingAfter)
   if (message.type === 'purges') purges.apply(message.purges)
   else if (message.type === 'purge-floor') purges.raiseFloor(message.number)
   tell({ type: 'purged', number: purges.number })

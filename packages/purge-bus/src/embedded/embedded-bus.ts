@@ -149,6 +149,7 @@ class EmbeddedBus implements PurgeBus {
       state: this.state,
       number: this.table.number,
       pending: 0,
+      pendingAfter: null,
       deadLetters: 0,
       scheduled: this.#due.size,
       machines: 1,

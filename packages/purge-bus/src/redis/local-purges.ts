@@ -64,6 +64,14 @@ export class LocalPurges {
     })
   }
 
+  /** The whole number before the first that is in force here and waits; null when there is none. */
+  get pendingAfter(): number | null {
+    for (const [id, number] of this.#numbers) {
+      if (this.#options.outbox.get(id)?.isDead === false) return Math.floor(number)
+    }
+    return null
+  }
+
   numberHere(id: string): number | undefined {
     return this.#numbers.get(id)
   }

@@ -137,6 +137,7 @@ class RedisBus implements PurgeBus {
       state: this.state,
       number: this.table.number,
       pending: this.#outbox.pendingCount,
+      pendingAfter: this.#local.pendingAfter,
       deadLetters: this.#outbox.dead.length,
       scheduled: this.#scheduled,
       machines: this.#book.machines,

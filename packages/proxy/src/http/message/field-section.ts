@@ -60,6 +60,14 @@ know(
   upgrade-insecure-requests user-agent via x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip
   x-request-id x-requested-with`,
 )
+// Of responses, which are stored by the million.
+know(
+  0,
+  `accept-ranges access-control-allow-origin age alt-svc cache-tag cdn-cache-control content-disposition
+  content-language content-security-policy content-range etag expires last-modified link location nel referrer-policy
+  report-to server server-timing set-cookie strict-transport-security surrogate-control surrogate-key
+  timing-allow-origin vary x-cache x-content-type-options x-frame-options x-powered-by x-xss-protection`,
+)
 
 /**
  * The strict reader of field lines (RFC 9112 §5), for heads and trailers: CRLF alone ends a line; folding, controls, space

@@ -3,7 +3,10 @@ import { BLOCK_BYTES } from '../record.ts'
 import type { BodyRead } from '../shared-tier.ts'
 import { readExactly } from './disk-files.ts'
 import type { FileLease, ReadFiles } from './read-files.ts'
+import { withinDeadline } from './within-deadline.ts'
 
+/** For one piece: longer than for a look-up, since there is no other way to what the client was promised. */
+export const PIECE_DEADLINE_MS = 2_000
 /** Blocks read at a time: 256 KiB. */
 const BLOCKS_PER_READ = 4
 
@@ -53,17 +56,23 @@ export class DiskBodyRead implements BodyRead {
       return null
     }
     this.#reading = true
+    const piece = this.#piece()
     try {
-      return await this.#piece()
+      return await withinDeadline(piece, PIECE_DEADLINE_MS)
     } catch (error) {
       this.#closed = true
       // What `openFile`, `readExactly` and `#verify` reject with is an Error.
       this.#onFailure(error as Error)
       throw error
     } finally {
-      this.#reading = false
-      if (this.#closed || this.#position >= this.#end) this.close()
+      // One that was given up keeps its file until it ends: its descriptor must not become another file's.
+      void piece.catch(() => undefined).then(() => this.#ended())
     }
+  }
+
+  #ended(): void {
+    this.#reading = false
+    if (this.#closed || this.#position >= this.#end) this.close()
   }
 
   async #piece(): Promise<Buffer> {

@@ -1,8 +1,12 @@
 import { close, fstat, open, read, writev } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { diskCalls } from './disk-calls.ts'
 
-/** Paths of the disk tier, and the few asynchronous calls that it makes, without streams or promises per byte. */
+/**
+ * Paths of the disk tier, and the few asynchronous calls that it makes, without streams or promises per byte; each has
+ * its turn (`disk-calls.ts`).
+ */
 
 export function segmentPath(folder: string, segment: number): string {
   return join(folder, 'segments', `${segment.toString(16).padStart(8, '0')}.seg`)
@@ -15,7 +19,7 @@ export function largePath(folder: string, number: number): string {
 }
 
 async function createFile(path: string): Promise<number> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await diskCalls.run(() => mkdir(dirname(path), { recursive: true, mode: 0o700 }))
   return openFile(path, 'wx')
 }
 
@@ -39,14 +43,23 @@ export async function createNumbered(
 }
 
 export function openFile(path: string, flags: 'r' | 'wx'): Promise<number> {
-  return new Promise((resolve, reject) => {
-    open(path, flags, 0o600, (error, fd) => (error === null ? resolve(fd) : reject(error)))
-  })
+  return diskCalls.run(
+    () =>
+      new Promise((resolve, reject) => {
+        open(path, flags, 0o600, (error, fd) => (error === null ? resolve(fd) : reject(error)))
+      }),
+  )
 }
 
 export function closeFile(fd: number): void {
+  const call = () => new Promise<void>((resolve) => close(fd, () => resolve()))
   // Nothing can be done about a descriptor that does not close; the kernel frees it all the same.
-  close(fd, () => undefined)
+  diskCalls.run(call).catch(() => undefined)
+}
+
+/** Already gone is as good; anything else the evictor meets again. */
+export function removeFile(path: string): void {
+  diskCalls.run(() => unlink(path)).catch(() => undefined)
 }
 
 /** The file is shorter than what was written to it. */
@@ -54,6 +67,10 @@ export class FileEndsError extends Error {}
 
 /** Exactly `length` bytes; rejects when the file ends before. */
 export function readExactly(fd: number, position: number, length: number): Promise<Buffer> {
+  return diskCalls.run(() => readAll(fd, position, length))
+}
+
+function readAll(fd: number, position: number, length: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafeSlow(length)
   return new Promise((resolve, reject) => {
     const more = (done: number) => {
@@ -71,6 +88,10 @@ export function readExactly(fd: number, position: number, length: number): Promi
 
 /** All bytes of all buffers, from `position` on. */
 export function writeAll(fd: number, buffers: Buffer[], position: number): Promise<void> {
+  return diskCalls.run(() => writeEach(fd, buffers, position))
+}
+
+function writeEach(fd: number, buffers: Buffer[], position: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const more = (left: Buffer[], at: number) => {
       writev(fd, left, at, (error, count) => {
@@ -102,7 +123,10 @@ function afterBytes(buffers: readonly Buffer[], count: number): Buffer[] {
 
 /** True when the file has been removed and only descriptors keep its space. */
 export function isUnlinked(fd: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    fstat(fd, (error, stats) => resolve(error !== null || stats.nlink === 0))
-  })
+  return diskCalls.run(
+    () =>
+      new Promise((resolve) => {
+        fstat(fd, (error, stats) => resolve(error !== null || stats.nlink === 0))
+      }),
+  )
 }

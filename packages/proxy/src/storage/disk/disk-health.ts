@@ -9,11 +9,15 @@ export interface DiskHealthOptions {
   probe(): Promise<void>
 }
 
+/** A disk that has not answered in time so often, with no answer in between, hangs. */
+const MAX_TIMEOUTS = 5
+
 /** Whether the disk tier is on. Off, it is left alone but for one probe per interval. */
 export class DiskHealth {
   readonly #options: DiskHealthOptions
   readonly #timer: NodeJS.Timeout
   #on = true
+  #timeouts = 0
   #busy = false
   #closed = false
 
@@ -25,6 +29,26 @@ export class DiskHealth {
 
   get on(): boolean {
     return this.#on && !this.#closed
+  }
+
+  /** Off it is still read, unless it hangs: a full disk has lost nothing. */
+  get mayRead(): boolean {
+    return this.on || (!this.#closed && this.answers)
+  }
+
+  /** It answered the last time it was asked. */
+  get answers(): boolean {
+    return this.#timeouts === 0
+  }
+
+  answered(): void {
+    this.#timeouts = 0
+  }
+
+  timedOut(error: Error): void {
+    this.#timeouts++
+    if (this.#timeouts < MAX_TIMEOUTS) return
+    this.trouble(new Error(`${error.message}, ${this.#timeouts} times in a row`))
   }
 
   trouble(error: NodeJS.ErrnoException): void {
@@ -56,6 +80,7 @@ export class DiskHealth {
   #recovered(): void {
     if (this.#closed) return
     this.#on = true
+    this.#timeouts = 0
     this.#options.onState('on', '')
   }
 

@@ -1,5 +1,6 @@
 import { mkdirSync, statSync } from 'node:fs'
 import { type Database, open, type RootDatabase } from 'lmdb'
+import { diskCalls } from './disk-calls.ts'
 import { highestFileNumber, indexFolder, indexPath, isIndexSound } from './index-file.ts'
 import { decodeEntries, encodeEntries, isSamePlace, type Location } from './location.ts'
 
@@ -74,13 +75,13 @@ export class DiskIndex {
 
   /** Newest first. Pages that are not in memory are fetched off the event loop. */
   async find(keyHash: Buffer): Promise<Location[]> {
-    await this.#responses.prefetch([keyHash])
+    await diskCalls.run(() => this.#responses.prefetch([keyHash]))
     return this.findNow(keyHash)
   }
 
   /** Whether each has an entry. */
   async hasAll(keyHashes: Buffer[]): Promise<boolean> {
-    await this.#responses.prefetch(keyHashes)
+    await diskCalls.run(() => this.#responses.prefetch(keyHashes))
     this.#root.resetReadTxn()
     return guarded(() => keyHashes.every((keyHash) => this.#responses.doesExist(keyHash)))
   }
@@ -94,7 +95,7 @@ export class DiskIndex {
 
   /** Where bytes with this hash are already. */
   async findBody(contentHash: Buffer): Promise<BodyLocation | undefined> {
-    await this.#bodies.prefetch([contentHash])
+    await diskCalls.run(() => this.#bodies.prefetch([contentHash]))
     this.#root.resetReadTxn()
     const entry = guarded(() => this.#bodies.get(contentHash))
     return entry === undefined ? undefined : decodeBody(entry)

@@ -2,8 +2,10 @@ import { crc32 } from 'node:zlib'
 import { BLOCK_BYTES, encodeHead } from '../record.ts'
 import type { BodyBacking, Insertion } from '../storage-tier.ts'
 import { contentLengthOf, type StoredMetadata } from '../stored-response.ts'
+import { PIECE_DEADLINE_MS } from './disk-body-read.ts'
 import { closeFile, createNumbered, largePath, readExactly, writeAll } from './disk-files.ts'
 import type { ReadFiles } from './read-files.ts'
+import { withinDeadline } from './within-deadline.ts'
 
 /** What is stored so far, as the tier sees it when it is complete. */
 export type Written =
@@ -149,7 +151,9 @@ class LargeFile implements BodyBacking {
   }
 
   read(first: number, end: number): Promise<Buffer> {
-    return this.#host.files.use(this.#number, true, (fd) => readExactly(fd, first, end - first))
+    const length = end - first
+    const bytes = this.#host.files.use(this.#number, true, (fd) => readExactly(fd, first, length))
+    return withinDeadline(bytes, PIECE_DEADLINE_MS)
   }
 
   get healthy(): boolean {

@@ -1,19 +1,26 @@
-import { unlink } from 'node:fs'
 import { hashOf } from '../content-hash.ts'
 import type { BodyRead, SharedTier, StoredHandle } from '../shared-tier.ts'
 import type { Insertion } from '../storage-tier.ts'
 import type { StoredMetadata } from '../stored-response.ts'
 import { CorruptRecordError, DiskBodyRead } from './disk-body-read.ts'
-import { FileEndsError, largePath } from './disk-files.ts'
+import { FileEndsError, largePath, removeFile } from './disk-files.ts'
 import { DiskHandle, type FoundRecord, HeldBody } from './disk-handle.ts'
 import { DiskHealth } from './disk-health.ts'
 import { type IndexChange, UnusableIndexError } from './disk-index.ts'
 import { DiskInsertion, type InsertionHost, type Written } from './disk-insertion.ts'
 import { setIndexAside } from './index-file.ts'
 import { type Location, OWN_FILE } from './location.ts'
-import { checkIndexFile, closeDisk, type OpenDisk, openDisk, probeFolder } from './open-disk.ts'
+import {
+  awaitAnswer,
+  checkIndexFile,
+  closeDisk,
+  type OpenDisk,
+  openDisk,
+  probeFolder,
+} from './open-disk.ts'
 import { ReadFiles } from './read-files.ts'
 import { readRecord } from './read-record.ts'
+import { DiskTimeoutError, withinDeadline } from './within-deadline.ts'
 import { writeHead, writeRecord } from './write-record.ts'
 
 export interface DiskTierOptions {
@@ -29,6 +36,8 @@ export interface DiskTierOptions {
 
 /** How long a tier in trouble is left alone, unless the options say otherwise. */
 const RETRY_MS = 2_000
+/** For the index and the heads: an origin is asked instead of a disk that is slower. */
+const LOOK_UP_DEADLINE_MS = 250
 /** Commits under way; beyond it new responses are not stored. */
 const MAX_PENDING = 4096
 
@@ -45,6 +54,8 @@ export class DiskTier implements SharedTier, InsertionHost {
   readonly folder: string
   /** Records that were not what was stored. */
   corrupt = 0
+  /** Look-ups and reads that were given up because the disk took too long. */
+  timeouts = 0
   readonly files: ReadFiles
   readonly #options: DiskTierOptions
   readonly #health: DiskHealth
@@ -65,7 +76,7 @@ export class DiskTier implements SharedTier, InsertionHost {
       intervalMs: options.retryMs ?? RETRY_MS,
       onState: (state, reason) => options.onState(state, reason),
       check: async () => {
-        if (this.#disk !== null) checkIndexFile(this.folder, this.#disk.index)
+        if (this.#disk !== null) await checkIndexFile(this.folder, this.#disk.index)
       },
       probe: () => this.#probe(),
     })
@@ -94,12 +105,13 @@ export class DiskTier implements SharedTier, InsertionHost {
     this.#disk = null
     // Whatever still fails belongs to what is let go.
     if (disk !== null) await closeDisk(disk).catch(() => undefined)
+    // First: what is opened on the event loop must not hang.
+    await probeFolder(this.folder)
     const opened = openDisk(this.folder, this.#options.maxSizeBytes)
     try {
-      await probeFolder(this.folder)
       await opened.changes.change({ kind: 'takeNumber' })
       await this.#settleOwed(opened)
-      checkIndexFile(this.folder, opened.index)
+      await checkIndexFile(this.folder, opened.index)
     } catch (error) {
       await closeDisk(opened).catch(() => undefined)
       if (error instanceof UnusableIndexError) setIndexAside(this.folder)
@@ -118,35 +130,53 @@ export class DiskTier implements SharedTier, InsertionHost {
   }
 
   async lookUp(key: string): Promise<readonly StoredHandle[]> {
-    const disk = this.#open()
-    if (disk === null) return []
+    if (!this.#health.mayRead) return []
     const keyHash = hashOf(key)
     if (this.#owed.size > 0 && this.#owed.has(keyHash.toString('latin1'))) return []
-    try {
-      const locations = await disk.index.find(keyHash)
-      if (locations.length === 0) return []
-      const records = await Promise.all(locations.map((at) => this.#read(key, keyHash, at)))
-      return records.filter((one) => one !== null).map((record) => new DiskHandle(this, record))
-    } catch (error) {
-      this.#trouble(error)
-      return []
-    }
+    return (await this.#inTime(() => this.#find(key, keyHash))) ?? []
+  }
+
+  async #find(key: string, keyHash: Buffer): Promise<readonly StoredHandle[]> {
+    const disk = await this.#openOff()
+    if (disk === null) return []
+    const locations = await disk.index.find(keyHash)
+    if (locations.length === 0) return []
+    const records = await Promise.all(locations.map((at) => this.#read(key, keyHash, at)))
+    return records.filter((one) => one !== null).map((record) => new DiskHandle(this, record))
   }
 
   async holdsAll(keys: readonly string[]): Promise<boolean> {
-    const disk = this.#open()
+    if (!this.#health.mayRead) return false
+    return (await this.#inTime(() => this.#findAll(keys))) ?? false
+  }
+
+  async #findAll(keys: readonly string[]): Promise<boolean> {
+    const disk = await this.#openOff()
     if (disk === null) return false
+    for (let at = 0; at < keys.length; at += HELD_KEYS_AT_ONCE) {
+      const hashes = keys.slice(at, at + HELD_KEYS_AT_ONCE).map(hashOf)
+      if (hashes.some((keyHash) => this.#owed.has(keyHash.toString('latin1')))) return false
+      if (!(await disk.index.hasAll(hashes))) return false
+    }
+    return true
+  }
+
+  /** undefined when the disk is in trouble, or takes too long: then the request goes on without it. */
+  async #inTime<T>(question: () => Promise<T>): Promise<T | undefined> {
     try {
-      for (let at = 0; at < keys.length; at += HELD_KEYS_AT_ONCE) {
-        const hashes = keys.slice(at, at + HELD_KEYS_AT_ONCE).map(hashOf)
-        if (hashes.some((keyHash) => this.#owed.has(keyHash.toString('latin1')))) return false
-        if (!(await disk.index.hasAll(hashes))) return false
-      }
-      return true
+      const answer = await withinDeadline(question(), LOOK_UP_DEADLINE_MS)
+      this.#health.answered()
+      return answer
     } catch (error) {
       this.#trouble(error)
-      return false
+      return undefined
     }
+  }
+
+  /** Opened on the event loop, but only after the disk has answered off it. */
+  async #openOff(): Promise<OpenDisk | null> {
+    if (this.#disk === null && this.#health.on) await awaitAnswer(this.folder)
+    return this.#open()
   }
 
   async #read(key: string, keyHash: Buffer, location: Location): Promise<FoundRecord | null> {
@@ -174,8 +204,10 @@ export class DiskTier implements SharedTier, InsertionHost {
   }
 
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null {
+    // One that does not answer would hold up the event loop while it is opened.
+    if (!this.#health.on || (this.#disk === null && !this.#health.answers)) return null
     const disk = this.#open()
-    if (disk === null || !this.#health.on) return null
+    if (disk === null) return null
     if (disk.segments.full || this.#pending.size > MAX_PENDING) return null
     const maxBytes = Math.floor(this.#options.maxSizeBytes / 4)
     if ((expectedBytes ?? 0) > maxBytes) return null
@@ -284,8 +316,7 @@ export class DiskTier implements SharedTier, InsertionHost {
   }
 
   removeLarge(number: number): void {
-    // Already gone is as good; anything else the evictor meets again.
-    unlink(largePath(this.folder, number), () => undefined)
+    removeFile(largePath(this.folder, number))
   }
 
   readBody(record: FoundRecord, first: number, end: number): BodyRead {
@@ -344,6 +375,11 @@ export class DiskTier implements SharedTier, InsertionHost {
 
   #trouble(error: unknown): void {
     if (this.#closed) return
+    if (error instanceof DiskTimeoutError) {
+      this.timeouts++
+      this.#health.timedOut(error)
+      return
+    }
     // Node and LMDB throw nothing but errors.
     this.#health.trouble(error as Error)
   }

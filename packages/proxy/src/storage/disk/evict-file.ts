@@ -96,7 +96,10 @@ export async function emptyLarge(
   file: StoredFile,
   isHot: boolean,
 ): Promise<Evicted | null> {
-  const { size, mtimeMs } = await statOf(file.path)
+  const stats = await statOf(file.path).catch(ignoreMissing)
+  // A worker has removed it since it was listed.
+  if (stats === undefined) return NOTHING_KEPT
+  const { size, mtimeMs } = stats
   const keyHash = await keyHashOfLarge(file.path, size)
   if (keyHash === null) return Date.now() - mtimeMs < LEFT_OVER_MS ? null : NOTHING_KEPT
   const held = await tools.index.find(keyHash)

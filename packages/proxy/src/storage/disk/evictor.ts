@@ -1,4 +1,7 @@
 import { statfs, unlink } from 'node:fs/promises'
+import type { StoredMetadata } from '../stored-response.ts'
+import { TallyBuilder } from '../stored-tally.ts'
+import { type DiskCensus, takeDiskCensus } from './disk-census.ts'
 import { DiskIndex } from './disk-index.ts'
 import { type EvictionTools, emptyLarge, emptySegment } from './evict-file.ts'
 import { HotPlaces } from './hot-places.ts'
@@ -18,6 +21,8 @@ export interface EvictorOptions {
   /** Who the workers are, when it is not the process's own user. */
   readonly owner?: FileOwner
   onTrouble(error: Error): void
+  /** After each round that `start` has begun. */
+  onRound?(): void
 }
 
 export interface EvictorCounts {
@@ -25,6 +30,13 @@ export interface EvictorCounts {
   evictedSegments: number
   evictedFiles: number
   reinsertedRecords: number
+}
+
+export const NOTHING_EVICTED: Readonly<EvictorCounts> = {
+  usedBytes: 0,
+  evictedSegments: 0,
+  evictedFiles: 0,
+  reinsertedRecords: 0,
 }
 
 const INTERVAL_MS = 500
@@ -41,16 +53,11 @@ const NEWEST_KEPT = 2
 
 /**
  * Holds the disk tier to its size: takes the oldest segment (or file) as a whole, writes what of it was read lately
- * again behind the newest, and forgets the rest. It runs in the primary, which holds no client data, so a large
- * eviction delays nobody.
+ * again behind the newest, and forgets the rest. It runs in a process of its own, so that neither a large eviction nor
+ * a damaged index is anybody else's trouble.
  */
 export class Evictor {
-  readonly counts: EvictorCounts = {
-    usedBytes: 0,
-    evictedSegments: 0,
-    evictedFiles: 0,
-    reinsertedRecords: 0,
-  }
+  readonly counts: EvictorCounts = { ...NOTHING_EVICTED }
   readonly #options: EvictorOptions
   readonly #segmentBytes: number
   readonly #hot = new HotPlaces()
@@ -82,6 +89,7 @@ export class Evictor {
     this.#timer = setTimeout(async () => {
       const startedAt = performance.now()
       await this.run()
+      this.#options.onRound?.()
       const tookMs = performance.now() - startedAt
       this.#schedule(Math.max(INTERVAL_MS, tookMs / MAX_BUSY_SHARE))
     }, delayMs)
@@ -101,6 +109,13 @@ export class Evictor {
         this.#running = null
       })
     return this.#running
+  }
+
+  /** Counts what is on disk, beside the rounds. Rejects when the disk cannot be read. */
+  async census(counts: (stored: StoredMetadata) => boolean): Promise<DiskCensus> {
+    const tools = this.#tools
+    if (tools === null) return { tally: new TallyBuilder(), complete: true }
+    return takeDiskCensus(tools.folder, tools.index, counts)
   }
 
   async #round(): Promise<void> {
@@ -170,7 +185,7 @@ export class Evictor {
     const { path, maxSizeBytes, owner } = this.#options
     if (this.#tools !== null) {
       try {
-        checkIndexFile(path, this.#tools.index)
+        await checkIndexFile(path, this.#tools.index)
         return this.#tools
       } catch {
         // The workers have made a new one, or will.

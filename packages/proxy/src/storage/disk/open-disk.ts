@@ -1,6 +1,7 @@
-import { mkdirSync, statSync } from 'node:fs'
-import { unlink, writeFile } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
+import { mkdir, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { diskCalls } from './disk-calls.ts'
 import { DiskIndex, UnusableIndexError } from './disk-index.ts'
 import { indexPath, setIndexAside } from './index-file.ts'
 import { IndexWriter } from './index-writer.ts'
@@ -54,14 +55,19 @@ export async function closeDisk({ index, changes, segments }: OpenDisk): Promise
   await index.close()
 }
 
-/** Throws when the index that is open is not the one in the folder any more. */
-export function checkIndexFile(folder: string, index: DiskIndex): void {
-  const held = statSync(indexPath(folder), { throwIfNoEntry: false })
-  if (held?.ino !== index.inode) throw new Error('the index of the disk tier was removed')
+/** Rejects when the index that is open is not the one in the folder any more. */
+export async function checkIndexFile(folder: string, index: DiskIndex): Promise<void> {
+  const inode = await diskCalls.run(() => inodeOf(indexPath(folder)))
+  if (inode !== index.inode) throw new Error('the index of the disk tier was removed')
 }
 
 /** Settles when the folder takes a file again. */
 export async function probeFolder(folder: string): Promise<void> {
+  await diskCalls.run(() => writeProbe(folder))
+}
+
+async function writeProbe(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
   const path = join(folder, `probe-${process.pid}`)
   try {
     await writeFile(path, Buffer.alloc(PROBE_BYTES), { mode: 0o600 })
@@ -69,4 +75,13 @@ export async function probeFolder(folder: string): Promise<void> {
     // Left behind, it is written over by the next probe.
     await unlink(path).catch(() => undefined)
   }
+}
+
+/** Settles when the disk answers, whatever: what is opened after it, on the event loop, will not hang. */
+export async function awaitAnswer(folder: string): Promise<void> {
+  await diskCalls.run(() => inodeOf(indexPath(folder)))
+}
+
+async function inodeOf(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.ino
 }

@@ -68,6 +68,6 @@ async function names(folder: string): Promise<string[]> {
   }
 }
 
-export function ignoreMissing(error: unknown): void {
+export function ignoreMissing(error: unknown): undefined {
   if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
 }

@@ -97,7 +97,7 @@ export class Output {
       return
     }
     const buffer = this.reserve(text.length)
-    this.advanceTo(this.#length + buffer.write(text, this.#length, 'latin1'))
+    this.advanceTo(this.#length + buffer.latin1Write(text, this.#length, text.length))
   }
 
   append(bytes: Uint8Array): void {

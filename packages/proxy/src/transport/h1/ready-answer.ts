@@ -17,7 +17,7 @@ export function writeReadyAnswer(
   http10: boolean,
   withBody: boolean,
 ): number {
-  output.append(answer.http1Head)
+  output.appendText(answer.http1Head)
   const buffer = output.reserve(MAX_VOLATILE_BYTES + MAX_END_BYTES)
   const at = writeVolatileHttp1(buffer, output.offset, answer, clock)
   const end = !keepAlive ? END_CLOSE : http10 ? END_KEEP_ALIVE : END

@@ -35,7 +35,7 @@ function writeReady(
   const buffer = output.reserve(output.room)
   const headAt = output.length
   let at = connection.writeTableUpdate(buffer, headAt + FRAME_HEAD_BYTES)
-  buffer.set(head, at)
+  buffer.latin1Write(head, at, head.length)
   at = writeVolatileHpack(buffer, at + head.length, answer, connection.clock)
   const flags = bytes === 0 ? FLAG.endHeaders | FLAG.endStream : FLAG.endHeaders
   const headBytes = at - headAt - FRAME_HEAD_BYTES
@@ -76,7 +76,7 @@ function queueReady(
   const stream = new Http2Stream(connection, streamId, priority, false)
   const head = answer.hpackHead
   const block = Buffer.allocUnsafe(head.length + MAX_VOLATILE_BYTES)
-  block.set(head)
+  block.latin1Write(head, 0, head.length)
   const end = writeVolatileHpack(block, head.length, answer, connection.clock)
   stream.heads.push(block.subarray(0, end))
   stream.finalHeadQueued = true

@@ -98,8 +98,8 @@ export function readyAnswer(body: Buffer | null, status = 200): ReadyAnswer {
   const now = Date.now()
   return {
     status,
-    http1Head: Buffer.from(`HTTP/1.1 ${status} OK\r\n${length}`, 'latin1'),
-    hpackHead: Buffer.alloc(0),
+    http1Head: `HTTP/1.1 ${status} OK\r\n${length}`,
+    hpackHead: '',
     body,
     ageBaseAt: now,
     freshUntilAt: now + 60_000,

@@ -74,8 +74,8 @@ export function readyAnswer(body: Buffer | null, status = 200): ReadyAnswer {
   if (body !== null) fields.add('content-length', String(body.length))
   return {
     status,
-    http1Head: Buffer.alloc(0),
-    hpackHead: encodeHeadBlock(status, fields),
+    http1Head: '',
+    hpackHead: encodeHeadBlock(status, fields).toString('latin1'),
     body,
     ageBaseAt: Date.now() - 5500,
     freshUntilAt: Date.now() + 60_000,
