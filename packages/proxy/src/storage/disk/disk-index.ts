@@ -192,8 +192,13 @@ function changed(left: readonly Location[]): IndexResult {
   return { left, number: 1 }
 }
 
-/** LMDB's words for a file that is damaged: page not found, corrupted, panic, version, invalid. */
-const DAMAGED = new Set<unknown>([-30797, -30796, -30795, -30794, -30793])
+/**
+ * LMDB's words for a file that is damaged: page not found, corrupted, panic, version, invalid; and what cannot be in one
+ * that is not: cursor full, page full, incompatible, problem.
+ */
+const DAMAGED = new Set<unknown>([
+  -30797, -30796, -30795, -30794, -30793, -30787, -30786, -30784, -30779,
+])
 
 function guarded<T>(use: () => T): T {
   try {

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { hashOf } from '../content-hash.ts'
 import type { BodyRead, SharedTier, StoredHandle } from '../shared-tier.ts'
 import type { Insertion } from '../storage-tier.ts'
@@ -8,7 +9,7 @@ import { DiskHandle, type FoundRecord, HeldBody } from './disk-handle.ts'
 import { DiskHealth } from './disk-health.ts'
 import { type IndexChange, UnusableIndexError } from './disk-index.ts'
 import { DiskInsertion, type InsertionHost, type Written } from './disk-insertion.ts'
-import { setIndexAside } from './index-file.ts'
+import { indexPath, setIndexAside } from './index-file.ts'
 import { type Location, OWN_FILE } from './location.ts'
 import {
   awaitAnswer,
@@ -114,7 +115,9 @@ export class DiskTier implements SharedTier, InsertionHost {
       await checkIndexFile(this.folder, opened.index)
     } catch (error) {
       await closeDisk(opened).catch(() => undefined)
-      if (error instanceof UnusableIndexError) setIndexAside(this.folder)
+      // The folder has just taken a file: when the first transaction cannot be made, the index is why.
+      const isDamaged = error instanceof UnusableIndexError || /MDB_BAD_TXN/.test(String(error))
+      if (isDamaged) setIndexAside(this.folder)
       throw error
     }
     if (this.#closed) await closeDisk(opened)
@@ -380,7 +383,14 @@ export class DiskTier implements SharedTier, InsertionHost {
       this.#health.timedOut(error)
       return
     }
+    if (error instanceof UnusableIndexError) this.#setAside()
     // Node and LMDB throw nothing but errors.
     this.#health.trouble(error as Error)
+  }
+
+  /** Nobody can do anything with it any more; unless another process was quicker, and this is its successor. */
+  #setAside(): void {
+    const held = statSync(indexPath(this.folder), { throwIfNoEntry: false })
+    if (held !== undefined && held.ino === this.#disk?.index.inode) setIndexAside(this.folder)
   }
 }

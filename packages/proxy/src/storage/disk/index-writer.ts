@@ -10,6 +10,8 @@ interface Waiting {
 
 /** Changes of one transaction: more, and the other processes wait for too long. */
 const MAX_BATCH = 256
+/** A thread that is lost in a damaged file is ended. */
+const MAX_CLOSE_MS = 2_000
 
 /**
  * Changes the index from a thread: a transaction waits for the locks of other processes and for the disk, neither of
@@ -79,7 +81,9 @@ export class IndexWriter {
     this.#failed ??= new Error('the disk index is closed')
     this.#thread.ref()
     this.#thread.postMessage('close')
+    const tooLong = setTimeout(() => void this.#thread.terminate(), MAX_CLOSE_MS)
     await this.#ended
+    clearTimeout(tooLong)
   }
 }
 
