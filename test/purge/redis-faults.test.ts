@@ -97,6 +97,8 @@ t.test(
     const second = await startBus(t, { ...at, machine: 'm2' })
     addWorkers(first, 'w0')
     addWorkers(second, 'w0')
+    // The first knows of the second when a heartbeat has told it.
+    await waitFor(() => first.bus.status().machines === 2)
     server.pause()
     const receipt = await first.bus.publish(tagPurge('a'), { waitMs: 100 })
     t.match(receipt, { state: 'pending', machines: 1, workers: 1 })
