@@ -1,16 +1,16 @@
-import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { temporaryFolder, waitFor } from './larder-process.ts'
+import { skipWithout } from './programs.ts'
 
 const run = promisify(execFile)
 
 /** For `t.test`: why tests with a real Redis are not run here, or false. */
-export const withoutRedis =
-  spawnSync('redis-server', ['--version']).status === 0 ? false : 'redis-server is not installed'
+export const withoutRedis = skipWithout('redis-server', 'redis-server')
 
 /** A redis-server of its own on a free port, without a file on disk unless told otherwise. */
 export class RedisServer {

@@ -3,6 +3,7 @@ import { resolveUrlBy } from '../pipeline/purge-keys.ts'
 import { factsOf } from '../purge/purges.ts'
 import { wouldPurge } from '../purge/would-purge.ts'
 import { Evictor } from '../storage/disk/evictor.ts'
+import { tagHash } from '../storage/disk/tag-hash.ts'
 import type { StoredMetadata } from '../storage/stored-response.ts'
 import type { DiskCensusQuery, EvictorCensus, FromEvictor, ToEvictor } from './messages.ts'
 
@@ -49,11 +50,16 @@ async function census(query: DiskCensusQuery): Promise<EvictorCensus | null> {
   try {
     const counts = (stored: StoredMetadata) =>
       covers(stored) && inForce.validity(factsOf(stored)) !== 'purged'
-    return (await evictor?.census(counts)) ?? null
+    return (await evictor?.census(counts, tagsOf(query))) ?? null
   } catch {
     // The disk is in trouble; the workers say so.
     return null
   }
+}
+
+function tagsOf({ purge }: DiskCensusQuery): Buffer[] | undefined {
+  if (purge.type !== 'tag') return undefined
+  return purge.tags.map((tag) => tagHash(purge.tenant, tag))
 }
 
 function tellCounts(): void {

@@ -17,35 +17,67 @@ export interface DiskCensus {
   readonly complete: boolean
 }
 
-/** Walks the index, and reads the head of every record; for a bounded time, off the processes that serve. */
+/** A record that may count, and its key. */
+interface Candidate {
+  readonly keyHash: Buffer
+  readonly location: Location
+}
+
+/**
+ * Reads the head of every record that may count, for a bounded time, off the processes that serve: of those with one of
+ * `tags` (as `tagHash` gives them), or without that of all.
+ */
 export async function takeDiskCensus(
   folder: string,
   index: DiskIndex,
   counts: (stored: StoredMetadata) => boolean,
+  tags: readonly Buffer[] | undefined,
 ): Promise<DiskCensus> {
   const tally = new TallyBuilder()
   const heads = new HeadReader(folder)
   const endsAt = performance.now() + MAX_WALK_MS
-  let after: Buffer | undefined
   try {
-    for (;;) {
-      const keys = index.scan(after, STEP_KEYS)
-      for (const { keyHash, locations } of keys) {
-        // Where the last step ended the next begins.
-        if (after !== undefined && keyHash.equals(after)) continue
-        for (const location of locations) {
-          const stored = await heads.read(keyHash, location)
-          if (stored !== null && counts(stored)) {
-            tally.add(tallyName(keyHash, location.slot), location.bodyBytes)
-          }
+    for (const step of tags === undefined ? everything(index) : tagged(index, tags)) {
+      for (const { keyHash, location } of step) {
+        const stored = await heads.read(keyHash, location)
+        if (stored !== null && counts(stored)) {
+          tally.add(tallyName(keyHash, location.slot), location.bodyBytes)
         }
       }
-      if (keys.length < STEP_KEYS) return { tally, complete: true }
       if (performance.now() > endsAt) return { tally, complete: false }
-      after = keys.at(-1)?.keyHash
     }
+    return { tally, complete: true }
   } finally {
     heads.close()
+  }
+}
+
+function* everything(index: DiskIndex): Generator<Candidate[]> {
+  let after: Buffer | undefined
+  for (;;) {
+    const last = after
+    const keys = index.scan(last, STEP_KEYS)
+    yield keys
+      // Where the last step ended the next begins.
+      .filter(({ keyHash }) => last === undefined || !keyHash.equals(last))
+      .flatMap(({ keyHash, locations }) => locations.map((location) => ({ keyHash, location })))
+    if (keys.length < STEP_KEYS) return
+    after = keys.at(-1)?.keyHash
+  }
+}
+
+function* tagged(index: DiskIndex, tags: readonly Buffer[]): Generator<Candidate[]> {
+  for (const tag of tags) {
+    let after: Buffer | undefined
+    for (;;) {
+      const last = after
+      const found = index.tagged(tag, last, STEP_KEYS)
+      yield found.flatMap(({ record: { keyHash, entry }, location }) =>
+        location === undefined || last?.equals(entry) ? [] : [{ keyHash, location }],
+      )
+      if (found.length < STEP_KEYS) break
+      after = found.at(-1)?.record.entry
+    }
   }
 }
 

@@ -3,26 +3,35 @@ import { type Database, open, type RootDatabase } from 'lmdb'
 import { diskCalls } from './disk-calls.ts'
 import { highestFileNumber, indexFolder, indexPath, isIndexSound } from './index-file.ts'
 import { decodeEntries, encodeEntries, isSamePlace, type Location } from './location.ts'
+import { type Place, type TaggedRecord, TagIndex } from './tag-index.ts'
 
 /** Variants and parts of one key beyond this many push the oldest out. */
 const MAX_ENTRIES = 64
 
-/** One change of the index. Buffers are key hashes and content hashes, 16 bytes. */
+/** One change of the index. Buffers are key hashes and content hashes, 16 bytes; `tags` as `tagHashesOf` gives them. */
 export type IndexChange =
   /** In front of the key's others, in place of the one with the same slot. */
-  | { readonly kind: 'put'; readonly keyHash: Buffer; readonly location: Location }
+  | {
+      readonly kind: 'put'
+      readonly keyHash: Buffer
+      readonly location: Location
+      readonly tags?: Buffer
+    }
   /** Only if `before` still is what the key has: a newer response is not undone. */
   | {
       readonly kind: 'replace'
       readonly keyHash: Buffer
       readonly before: Location
       readonly location: Location
+      readonly tags?: Buffer
     }
   | { readonly kind: 'remove'; readonly keyHash: Buffer; readonly location: Location }
   | { readonly kind: 'removeKey'; readonly keyHash: Buffer }
   | { readonly kind: 'putBody'; readonly contentHash: Buffer; readonly place: BodyLocation }
   /** Only if it still is in that segment. */
   | { readonly kind: 'removeBody'; readonly contentHash: Buffer; readonly segment: number }
+  /** The record at this place is gone, or about to be. */
+  | { readonly kind: 'untag'; readonly tags: Buffer; readonly place: Place }
   | { readonly kind: 'takeNumber' }
 
 /** What a change did: locations that left the index, or a number. */
@@ -52,6 +61,7 @@ export class DiskIndex {
   readonly #responses: Database<Buffer, Buffer>
   readonly #bodies: Database<Buffer, Buffer>
   readonly #counters: Database<number, string>
+  readonly #tags: TagIndex
   readonly #folder: string
 
   /** Throws when the index cannot be opened; `UnusableIndexError` when it never can. */
@@ -62,11 +72,12 @@ export class DiskIndex {
       throw new UnusableIndexError('the index of the disk tier is damaged')
     }
     try {
-      this.#root = open({ path: indexFolder(folder), mapSize: mapBytes, maxDbs: 4 })
+      this.#root = open({ path: indexFolder(folder), mapSize: mapBytes, maxDbs: 8 })
       const binary = { encoding: 'binary', keyEncoding: 'binary' } as const
       this.#responses = this.#root.openDB({ name: 'responses', ...binary })
       this.#bodies = this.#root.openDB({ name: 'bodies', ...binary })
       this.#counters = this.#root.openDB({ name: 'counters' })
+      this.#tags = new TagIndex(this.#root)
     } catch (error) {
       throw asUnusable(error)
     }
@@ -109,9 +120,9 @@ export class DiskIndex {
   #make(change: IndexChange): IndexResult {
     switch (change.kind) {
       case 'put':
-        return this.#put(change.keyHash, change.location)
+        return this.#put(change)
       case 'replace':
-        return this.#replace(change.keyHash, change.before, change.location)
+        return this.#replace(change)
       case 'remove':
         return this.#remove(change.keyHash, change.location)
       case 'removeKey': {
@@ -128,6 +139,9 @@ export class DiskIndex {
         if (isHere) this.#bodies.removeSync(change.contentHash)
         return isHere ? changed([]) : UNCHANGED
       }
+      case 'untag':
+        this.#tags.remove(change.tags, change.place)
+        return changed([])
       case 'takeNumber':
         return { left: [], number: this.#takeNumber() }
     }
@@ -138,20 +152,22 @@ export class DiskIndex {
     return held === undefined ? [] : decodeEntries(held)
   }
 
-  #put(keyHash: Buffer, location: Location): IndexResult {
+  #put({ keyHash, location, tags }: IndexChange & { kind: 'put' }): IndexResult {
     const before = this.#entries(keyHash)
     const others = before.filter(({ slot }) => slot !== location.slot)
     const kept = others.slice(0, MAX_ENTRIES - 1)
     this.#responses.putSync(keyHash, encodeEntries([location, ...kept]))
+    if (tags !== undefined) this.#tags.put(tags, location, keyHash)
     return changed(before.filter((one) => !kept.includes(one)))
   }
 
-  #replace(keyHash: Buffer, before: Location, location: Location): IndexResult {
+  #replace({ keyHash, before, location, tags }: IndexChange & { kind: 'replace' }): IndexResult {
     const entries = this.#entries(keyHash)
     const at = entries.findIndex((one) => isSamePlace(one, before))
     if (at === -1) return UNCHANGED
     const others = entries.filter((one, i) => i !== at && one.slot !== location.slot)
     this.#responses.putSync(keyHash, encodeEntries([location, ...others]))
+    if (tags !== undefined) this.#tags.put(tags, location, keyHash)
     return changed([])
   }
 
@@ -179,6 +195,27 @@ export class DiskIndex {
       keyHash: Buffer.from(key),
       locations: decodeEntries(value),
     }))
+  }
+
+  /** Up to `limit` records with this tag behind `after`, and where each key that still leads to its record has it. */
+  tagged(
+    tag: Buffer,
+    after: Buffer | undefined,
+    limit: number,
+  ): { record: TaggedRecord; location: Location | undefined }[] {
+    this.#root.resetReadTxn()
+    return guarded(() =>
+      this.#tags.records(tag, after, limit).map((record) => ({
+        record,
+        location: this.#entries(record.keyHash).find((one) => isSamePlace(one, record)),
+      })),
+    )
+  }
+
+  /** Up to `limit` entries of tags behind `after`. */
+  scanTags(after: Buffer | undefined, limit: number): TaggedRecord[] {
+    this.#root.resetReadTxn()
+    return guarded(() => this.#tags.scan(after, limit))
   }
 
   async close(): Promise<void> {

@@ -21,6 +21,7 @@ import {
 } from './open-disk.ts'
 import { ReadFiles } from './read-files.ts'
 import { readRecord } from './read-record.ts'
+import { tagHashesOf } from './tag-hash.ts'
 import { DiskTimeoutError, withinDeadline } from './within-deadline.ts'
 import { writeHead, writeRecord } from './write-record.ts'
 
@@ -66,6 +67,8 @@ export class DiskTier implements SharedTier, InsertionHost {
   /** Keys whose removal could not be written, by key hash: they are not found, and removed when the tier is back. */
   readonly #owed = new Map<string, Buffer>()
   #disk: OpenDisk | null = null
+  /** Between what was open and what will be. */
+  #reopening: Promise<void> | null = null
   #closed = false
 
   /** Opens nothing yet: the first use does, when the worker has become who it is to be. */
@@ -99,15 +102,24 @@ export class DiskTier implements SharedTier, InsertionHost {
     return this.#disk
   }
 
-  /** Off: what is open may be of a folder that is gone. Everything is opened anew. */
+  /** Off: what is open is read until the folder takes a file again. Then it may be of one that is gone. */
   async #probe(): Promise<void> {
+    // First: what is opened on the event loop must not hang.
+    await probeFolder(this.folder)
     if (this.#closed) return
+    this.#reopening = this.#reopen()
+    try {
+      await this.#reopening
+    } finally {
+      this.#reopening = null
+    }
+  }
+
+  async #reopen(): Promise<void> {
     const disk = this.#disk
     this.#disk = null
     // Whatever still fails belongs to what is let go.
     if (disk !== null) await closeDisk(disk).catch(() => undefined)
-    // First: what is opened on the event loop must not hang.
-    await probeFolder(this.folder)
     const opened = openDisk(this.folder, this.#options.maxSizeBytes)
     try {
       await opened.changes.change({ kind: 'takeNumber' })
@@ -179,6 +191,8 @@ export class DiskTier implements SharedTier, InsertionHost {
   /** Opened on the event loop, but only after the disk has answered off it. */
   async #openOff(): Promise<OpenDisk | null> {
     if (this.#disk === null && this.#health.on) await awaitAnswer(this.folder)
+    // Whether it can be opened again is the probe's matter.
+    await this.#reopening?.catch(() => undefined)
     return this.#open()
   }
 
@@ -261,7 +275,12 @@ export class DiskTier implements SharedTier, InsertionHost {
     const { location, body } = await writeRecord(disk, this.files, metadata, keyHash, written)
     if (body !== null) this.#change(body)
     if (commit.void) return
-    const { left } = await disk.changes.change({ kind: 'put', keyHash, location })
+    const { left } = await disk.changes.change({
+      kind: 'put',
+      keyHash,
+      location,
+      tags: tagHashesOf(metadata),
+    })
     this.#removeFiles(left)
   }
 
@@ -275,7 +294,13 @@ export class DiskTier implements SharedTier, InsertionHost {
     const disk = this.#opened()
     const { keyHash, location: before } = record
     const location = await writeHead(disk, record, metadata)
-    await disk.changes.change({ kind: 'replace', keyHash, before, location })
+    await disk.changes.change({
+      kind: 'replace',
+      keyHash,
+      before,
+      location,
+      tags: tagHashesOf(metadata),
+    })
   }
 
   async remove(stored: StoredHandle): Promise<void> {

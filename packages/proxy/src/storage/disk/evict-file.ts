@@ -4,7 +4,13 @@ import { hashOf } from '../content-hash.ts'
 import { largePath } from './disk-files.ts'
 import type { DiskIndex, IndexChange } from './disk-index.ts'
 import { type Location, OWN_FILE } from './location.ts'
-import { isRecordSound, keyHashOfLarge, recordsOf, type SegmentRecord } from './segment-records.ts'
+import {
+  headOfLarge,
+  isRecordSound,
+  recordsOf,
+  type SegmentRecord,
+  tagsOf,
+} from './segment-records.ts'
 import type { SegmentWriter } from './segment-writer.ts'
 import { ignoreMissing, type StoredFile } from './stored-files.ts'
 
@@ -50,9 +56,13 @@ export async function emptySegment(
     const isHere = (one: Location) => one.segment === file.number && one.offset === offset
     const location = (await tools.index.find(keyHash)).find(isHere)
     const fits = keptBytes + bytes.length <= maxKeptBytes
+    const tags = tagsOf(bytes.subarray(0, record.headBytes))
+    if (tags !== undefined) {
+      changes.push({ kind: 'untag', tags, place: { segment: file.number, offset } })
+    }
     const keep = location !== undefined && hot.has(offset) && fits && isRecordSound(record)
     if (keep) {
-      changes.push(...(await moveOn(tools.segments, record, location)))
+      changes.push(...(await moveOn(tools.segments, record, location, tags)))
       keptBytes += bytes.length
       keptRecords++
     } else {
@@ -70,17 +80,18 @@ async function moveOn(
   segments: SegmentWriter,
   { keyHash, headBytes, bytes }: SegmentRecord,
   before: Location,
+  tags: Buffer | undefined,
 ): Promise<IndexChange[]> {
   const place = await segments.append([bytes])
   if (bytes.length === headBytes) {
-    return [{ kind: 'replace', keyHash, before, location: { ...before, ...place } }]
+    return [{ kind: 'replace', keyHash, before, location: { ...before, ...place }, tags }]
   }
   const bodyPlace = { bodySegment: place.segment, bodyOffset: place.offset + headBytes }
   const body = bytes.subarray(headBytes)
   const { segment } = place
   const bodyLocation = { segment, offset: bodyPlace.bodyOffset, bytes: body.length }
   return [
-    { kind: 'replace', keyHash, before, location: { ...before, ...place, ...bodyPlace } },
+    { kind: 'replace', keyHash, before, location: { ...before, ...place, ...bodyPlace }, tags },
     { kind: 'putBody', contentHash: hashOf(body), place: bodyLocation },
   ]
 }
@@ -100,25 +111,35 @@ export async function emptyLarge(
   // A worker has removed it since it was listed.
   if (stats === undefined) return NOTHING_KEPT
   const { size, mtimeMs } = stats
-  const keyHash = await keyHashOfLarge(file.path, size)
-  if (keyHash === null) return Date.now() - mtimeMs < LEFT_OVER_MS ? null : NOTHING_KEPT
+  const head = await headOfLarge(file.path, size)
+  if (head === null) return Date.now() - mtimeMs < LEFT_OVER_MS ? null : NOTHING_KEPT
+  const { keyHash, tags } = head
   const held = await tools.index.find(keyHash)
   const location = held.find((one) => one.bodyInFile && one.bodySegment === file.number)
-  if (location === undefined) return NOTHING_KEPT
-  if (!isHot) {
-    tools.index.apply([{ kind: 'remove', keyHash, location }])
+  const changes: IndexChange[] = []
+  if (tags !== undefined) {
+    changes.push({ kind: 'untag', tags, place: { segment: file.number, offset: OWN_FILE } })
+  }
+  if (location === undefined || !isHot) {
+    if (location !== undefined) changes.push({ kind: 'remove', keyHash, location })
+    if (changes.length > 0) tools.index.apply(changes)
     return NOTHING_KEPT
   }
-  await renumber(tools, file, keyHash, location)
+  const moved = await renumber(tools, file, location)
+  // A head that was written anew has its entries where it is.
+  const movedTags = location.offset === OWN_FILE ? tags : undefined
+  tools.index.apply([
+    ...changes,
+    { kind: 'replace', keyHash, before: location, location: moved, tags: movedTags },
+  ])
   return { keptBytes: file.bytes, keptRecords: 1 }
 }
 
 async function renumber(
   { folder, index }: EvictionTools,
   file: StoredFile,
-  keyHash: Buffer,
   before: Location,
-): Promise<void> {
+): Promise<Location> {
   const [{ number }] = index.apply([{ kind: 'takeNumber' }])
   const path = largePath(folder, number)
   const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 })
@@ -130,8 +151,7 @@ async function renumber(
   // Two names while the entry changes: whoever looks it up finds one of them.
   await link(file.path, path)
   const segment = before.offset === OWN_FILE ? number : before.segment
-  const location = { ...before, segment, bodySegment: number }
-  index.apply([{ kind: 'replace', keyHash, before, location }])
+  return { ...before, segment, bodySegment: number }
 }
 
 export async function removeFiles(folder: string, locations: readonly Location[]): Promise<void> {

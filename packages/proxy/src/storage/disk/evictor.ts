@@ -111,11 +111,14 @@ export class Evictor {
     return this.#running
   }
 
-  /** Counts what is on disk, beside the rounds. Rejects when the disk cannot be read. */
-  async census(counts: (stored: StoredMetadata) => boolean): Promise<DiskCensus> {
+  /** Counts what is on disk, beside the rounds; `tags` as for `takeDiskCensus`. Rejects when the disk cannot be read. */
+  async census(
+    counts: (stored: StoredMetadata) => boolean,
+    tags: readonly Buffer[] | undefined,
+  ): Promise<DiskCensus> {
     const tools = this.#tools
     if (tools === null) return { tally: new TallyBuilder(), complete: true }
-    return takeDiskCensus(tools.folder, tools.index, counts)
+    return takeDiskCensus(tools.folder, tools.index, counts, tags)
   }
 
   async #round(): Promise<void> {

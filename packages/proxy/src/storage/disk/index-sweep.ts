@@ -4,8 +4,9 @@ import type { IndexChange } from './disk-index.ts'
 import type { EvictionTools } from './evict-file.ts'
 import { OWN_FILE } from './location.ts'
 import type { StoredFile } from './stored-files.ts'
+import { tagOf } from './tag-index.ts'
 
-/** Keys looked at in one step. */
+/** Keys, and entries of tags, looked at in one step. */
 const STEP_KEYS = 500
 
 /**
@@ -13,36 +14,64 @@ const STEP_KEYS = 500
  * full disk there may be some, and nobody may ever ask for them again.
  */
 export class IndexSweep {
-  #after: Buffer | undefined
+  #afterKey: Buffer | undefined
+  #afterTag: Buffer | undefined
 
-  async step({ folder, index }: EvictionTools, files: readonly StoredFile[]): Promise<void> {
-    const live = new Set(files.map(({ number }) => number))
-    const keys = index.scan(this.#after, STEP_KEYS)
-    this.#after = keys.length < STEP_KEYS ? undefined : keys.at(-1)?.keyHash
-    const gone = new Map<string, boolean>()
-    const isGone = async (path: string): Promise<boolean> => {
-      // The list may be older than the file.
-      const known = gone.get(path)
-      if (known !== undefined) return known
-      const missing = await access(path).then(
-        () => false,
-        (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
-      )
-      gone.set(path, missing)
-      return missing
-    }
+  async step(tools: EvictionTools, files: readonly StoredFile[]): Promise<void> {
+    const gone = new GoneFiles(tools.folder, files)
+    const changes = [...(await this.#keys(tools, gone)), ...(await this.#tags(tools, gone))]
+    if (changes.length > 0) tools.index.apply(changes)
+  }
+
+  async #keys({ index }: EvictionTools, gone: GoneFiles): Promise<IndexChange[]> {
+    const keys = index.scan(this.#afterKey, STEP_KEYS)
+    this.#afterKey = keys.length < STEP_KEYS ? undefined : keys.at(-1)?.keyHash
     const changes: IndexChange[] = []
     for (const { keyHash, locations } of keys) {
       for (const location of locations) {
         const { segment, offset, bodySegment, bodyInFile } = location
-        const headAt = (offset === OWN_FILE ? largePath : segmentPath)(folder, segment)
-        const bodyAt = (bodyInFile ? largePath : segmentPath)(folder, bodySegment)
         const lost =
-          (!live.has(segment) && (await isGone(headAt))) ||
-          (!live.has(bodySegment) && (await isGone(bodyAt)))
+          (await gone.has(segment, offset === OWN_FILE)) ||
+          (await gone.has(bodySegment, bodyInFile))
         if (lost) changes.push({ kind: 'remove', keyHash, location })
       }
     }
-    if (changes.length > 0) index.apply(changes)
+    return changes
+  }
+
+  async #tags({ index }: EvictionTools, gone: GoneFiles): Promise<IndexChange[]> {
+    const records = index.scanTags(this.#afterTag, STEP_KEYS)
+    this.#afterTag = records.length < STEP_KEYS ? undefined : records.at(-1)?.entry
+    const changes: IndexChange[] = []
+    for (const place of records) {
+      if (!(await gone.has(place.segment, place.offset === OWN_FILE))) continue
+      changes.push({ kind: 'untag', tags: tagOf(place), place })
+    }
+    return changes
+  }
+}
+
+/** Which files are not there any more. The list that it begins with may be older than a file. */
+class GoneFiles {
+  readonly #folder: string
+  readonly #live: ReadonlySet<number>
+  readonly #known = new Map<string, boolean>()
+
+  constructor(folder: string, files: readonly StoredFile[]) {
+    this.#folder = folder
+    this.#live = new Set(files.map(({ number }) => number))
+  }
+
+  async has(number: number, large: boolean): Promise<boolean> {
+    if (this.#live.has(number)) return false
+    const path = (large ? largePath : segmentPath)(this.#folder, number)
+    const known = this.#known.get(path)
+    if (known !== undefined) return known
+    const missing = await access(path).then(
+      () => false,
+      (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
+    )
+    this.#known.set(path, missing)
+    return missing
   }
 }

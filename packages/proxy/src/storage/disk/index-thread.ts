@@ -43,8 +43,11 @@ function serve(port: NonNullable<typeof parentPort>, { folder, mapBytes }: Index
 /** Buffers arrive as plain byte arrays. */
 function withBuffers(change: IndexChange): IndexChange {
   if (change.kind === 'takeNumber') return change
+  if (change.kind === 'untag') return { ...change, tags: Buffer.from(change.tags) }
   if (change.kind === 'putBody' || change.kind === 'removeBody') {
     return { ...change, contentHash: Buffer.from(change.contentHash) }
   }
-  return { ...change, keyHash: Buffer.from(change.keyHash) }
+  const keyHash = Buffer.from(change.keyHash)
+  if (!('tags' in change) || change.tags === undefined) return { ...change, keyHash }
+  return { ...change, keyHash, tags: Buffer.from(change.tags) }
 }

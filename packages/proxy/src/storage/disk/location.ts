@@ -24,7 +24,9 @@ export const OWN_FILE = 0xffffffff
 const ENTRY_BYTES = 40
 const BODY_IN_FILE = 1
 
-export function isSamePlace(a: Location, b: Location): boolean {
+type Place = Pick<Location, 'segment' | 'offset'>
+
+export function isSamePlace(a: Place, b: Place): boolean {
   return a.segment === b.segment && a.offset === b.offset
 }
 

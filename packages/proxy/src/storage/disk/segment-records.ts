@@ -1,6 +1,7 @@
 import { decodeHead, HEAD_BYTES, headLength, inlineBodyBytes, keyHashOf } from '../record.ts'
 import { closeFile, FileEndsError, openFile, readExactly } from './disk-files.ts'
 import { isBodySound } from './disk-handle.ts'
+import { tagHashesOf } from './tag-hash.ts'
 
 /** One record of a segment, as it was found. */
 export interface SegmentRecord {
@@ -41,8 +42,11 @@ export function isRecordSound({ bytes, headBytes, keyHash }: SegmentRecord): boo
   return body.length === 0 || isBodySound(body, head.blockChecksums)
 }
 
-/** Whose the large file is; null when it has no head: cut, or still being written. */
-export async function keyHashOfLarge(path: string, size: number): Promise<Buffer | null> {
+/** Head of a large file, at its end; null when it has none: cut, or still being written. */
+export async function headOfLarge(
+  path: string,
+  size: number,
+): Promise<{ readonly keyHash: Buffer; readonly tags: Buffer | undefined } | null> {
   if (size < HEAD_BYTES + FOOTER_BYTES) return null
   const fd = await openFile(path, 'r')
   try {
@@ -50,12 +54,19 @@ export async function keyHashOfLarge(path: string, size: number): Promise<Buffer
     const headBytes = footer.readUInt32BE(0)
     const headAt = size - FOOTER_BYTES - headBytes
     if (headAt < 0 || headBytes < HEAD_BYTES) return null
-    const start = await readExactly(fd, headAt, HEAD_BYTES)
-    return headLength(start) === headBytes ? Buffer.from(keyHashOf(start)) : null
+    const bytes = await readExactly(fd, headAt, headBytes)
+    if (headLength(bytes) !== headBytes) return null
+    return { keyHash: Buffer.from(keyHashOf(bytes)), tags: tagsOf(bytes) }
   } catch (error) {
     if (error instanceof FileEndsError) return null
     throw error
   } finally {
     closeFile(fd)
   }
+}
+
+/** `tagHashesOf` what the head describes. Of one that is not sound nobody knows: the sweep finds its entries. */
+export function tagsOf(head: Buffer): Buffer | undefined {
+  const decoded = decodeHead(head, keyHashOf(head))
+  return decoded === null ? undefined : tagHashesOf(decoded.metadata)
 }

@@ -15,6 +15,7 @@ export interface MetadataSketch {
   readonly fields?: readonly (readonly [string, string])[]
   readonly part?: StoredPart
   readonly responseAt?: number
+  readonly tags?: readonly string[]
 }
 
 /** Metadata of a response that is fresh for a minute. */
@@ -35,7 +36,7 @@ export function metadata(sketch: MetadataSketch = {}): StoredMetadata {
     freshUntilAt: responseAt + 60_000,
     policy: reusePolicy(status, fields, controls, DEFAULT_RULE, responseAt),
     part,
-    tags: [],
+    tags: sketch.tags ?? [],
     purgeSequence: 0,
   }
 }
