@@ -15,7 +15,7 @@ import { TorturedMachine } from './torture/tortured-machine.ts'
 
 /** `LARDER_TORTURE_SEED` has a run again, as far as processes can; `LARDER_TORTURE_SECONDS` makes it longer. */
 const SEED = Number(process.env.LARDER_TORTURE_SEED ?? 1)
-const SECONDS = Number(process.env.LARDER_TORTURE_SECONDS ?? 60)
+const SECONDS = Number(process.env.LARDER_TORTURE_SECONDS ?? 120)
 const CLIENTS = 8
 const TENANTS = ['a', 'b']
 

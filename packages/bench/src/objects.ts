@@ -1,10 +1,11 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { writeCertificate } from './certificate.ts'
 import { heldMemory } from './inspect.ts'
 import { runKeys } from './key-load.ts'
 import { type Origin, startOrigin } from './origin.ts'
-import { freePorts, type Peer, startLarder } from './peers.ts'
+import { type Peer, startLarder } from './peers.ts'
 import { anonymousBytes, cpuSeconds, untilQuiet, workerOf } from './processes.ts'
 
 /**
@@ -95,7 +96,7 @@ interface Filled {
 }
 
 async function startTier(tier: 'memory' | 'disk', place: string, origin: Origin): Promise<Filled> {
-  const [inspectPort] = await freePorts(1)
+  const inspectPort = await inspectorPort()
   const disk = tier === 'disk' ? join(place, 'disk') : null
   const options =
     disk === null
@@ -104,6 +105,21 @@ async function startTier(tier: 'memory' | 'disk', place: string, origin: Origin)
   const surroundings = { folder: place, originPort: origin.port }
   const larder = await startLarder(surroundings, { name: 'Larder', options, inspectPort })
   return { larder, inspectPort, disk }
+}
+
+/** For the primary; its worker takes the next. Below the ports that connections are given, which come and go. */
+async function inspectorPort(): Promise<number> {
+  for (let port = 20_000 + (process.pid % 5_000); ; port += 2) {
+    if ((await isFree(port)) && (await isFree(port + 1))) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.on('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 }
 
 /** What the processes and files have, all objects together, bytes. */

@@ -52,6 +52,11 @@ export function versionIn(octets: Buffer): number | null {
   return found === null ? null : Number(found[1])
 }
 
+/** Whether a purge of this kind leaves nothing that may be served: a soft one leaves what may be used stale. */
+export function doesAwayWith({ soft }: PurgeMessage, { cacheControl }: Page): boolean {
+  return !soft || !cacheControl.includes('stale-while-revalidate')
+}
+
 export function covers(message: PurgeMessage, page: Page): boolean {
   switch (message.type) {
     case 'all':

@@ -1,5 +1,5 @@
 import type { PurgeMessage } from '@larder/purge-bus'
-import { covers, type Page } from './page.ts'
+import { covers, doesAwayWith, type Page } from './page.ts'
 
 /** A machine that nothing is done to has every purge after this time. */
 const GRACE_MS = 5_000
@@ -78,7 +78,8 @@ export class Promises {
     const pages = this.#pages.filter((page) => covers(message, page))
     const name = `purge ${++this.#step} by ${door}: ${JSON.stringify(message)}`
     for (const page of pages) this.note(page, `${name} is sent`)
-    return { name, oldest: new Map(pages.map((page) => [page, this.versionOf(page)])) }
+    const gone = pages.filter((page) => doesAwayWith(message, page))
+    return { name, oldest: new Map(gone.map((page) => [page, this.versionOf(page)])) }
   }
 
   promised(purge: SentPurge, promised: Promised, answer: string): void {

@@ -65,7 +65,7 @@ async function byAdmin(
   const wanted = { ...message, ...(message.type === 'all' ? { confirm: true } : {}) }
   const waitMs = random.pick([0, 200, 5_000, 5_000])
   const { status, body } = await machine.post({ ...wanted, wait: `${waitMs}ms` })
-  return took(purging, purge, machine, message.soft, status, body)
+  return took(purging, purge, machine, status, body)
 }
 
 async function byPurge(
@@ -78,7 +78,7 @@ async function byPurge(
   const purge = promises.sending(one, `PURGE at machine ${machine.index}`)
   try {
     const { status, body } = await machine.purge(new URL(one.urls[0]), one.soft)
-    return took(purging, purge, machine, one.soft, status, body)
+    return took(purging, purge, machine, status, body)
   } catch (error) {
     // Its worker was killed; nobody knows whether it was heard.
     if (!machine.mayHaveCut) throw error
@@ -95,7 +95,7 @@ async function byRedis(purging: Purging, message: PurgeMessage): Promise<string>
     const text = await redis.cli('publish', 'larder:purge', inWords(message))
     const later = machines.map(({ index }) => index)
     const isKept = isHeard() && later.every((index) => promises.isWell(index)) && Number(text) > 0
-    if (isKept && !message.soft) {
+    if (isKept) {
       promises.promised(purge, { now: [], later, isFragile: true }, `${text} receivers`)
     }
     return 'published'
@@ -125,13 +125,12 @@ function took(
   { promises, machines }: Purging,
   purge: ReturnType<Promises['sending']>,
   at: TorturedMachine,
-  soft: boolean,
   status: number,
   receipt: Receipt,
 ): string {
   const text = `${status} ${JSON.stringify(receipt)}`
   if (status !== 200 && status !== 202) throw new Error(`${purge.name} was answered ${text}`)
-  if (!soft) promises.promised(purge, promisedBy(machines, at, receipt), text)
+  promises.promised(purge, promisedBy(machines, at, receipt), text)
   return `${status} ${receipt.state}`
 }
 
