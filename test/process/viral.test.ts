@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import {
   get,
   type LarderProcess,
@@ -14,7 +14,8 @@ import {
 
 t.setTimeout(180_000)
 
-const CLIENTS = 1_000
+/** Of all viewers so many do not read on for as long as the others have not come to the end. */
+const STALLED = 6
 const BODY_BYTES = 20 * 1000 * 1000
 const FIRST_BYTES = 1024
 /** The body is this over and over; twice, so that any piece of it is one comparison. */
@@ -33,7 +34,7 @@ interface Viewer {
   ended: boolean
 }
 
-/** Asks for the object, and compares what comes with what the origin sends. */
+/** Asks for the object, and compares what comes with what the origin sends. By HTTP/1.0, to which nothing is chunked. */
 async function startViewer(port: number): Promise<Viewer> {
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')
@@ -46,7 +47,7 @@ async function startViewer(port: number): Promise<Viewer> {
   socket.on('close', () => {
     viewer.ended = true
   })
-  socket.write('GET /viral HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n')
+  socket.write('GET /viral HTTP/1.0\r\nHost: www.test\r\n\r\n')
   return viewer
 }
 
@@ -77,7 +78,8 @@ async function collapsed(larder: LarderProcess): Promise<number> {
   return counts.reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
-t.test('a thousand viewers of one cold, slow object: one origin request', async (t) => {
+/** `isChunked`: nobody knows beforehand how long it is. */
+async function watchTogether(t: Test, clients: number, isChunked: boolean): Promise<void> {
   const begin = Promise.withResolvers<void>()
   const goOn = Promise.withResolvers<void>()
   let asked = 0
@@ -85,7 +87,7 @@ t.test('a thousand viewers of one cold, slow object: one origin request', async 
   const url = await startOrigin(t, async (_request, response) => {
     asked++
     response.setHeader('cache-control', 'max-age=600')
-    response.setHeader('content-length', BODY_BYTES)
+    if (!isChunked) response.setHeader('content-length', BODY_BYTES)
     await begin.promise
     firstByteAt = performance.now()
     response.write(WHOLE.subarray(0, FIRST_BYTES))
@@ -95,32 +97,46 @@ t.test('a thousand viewers of one cold, slow object: one origin request', async 
   const larder = await startLarder(t, {
     tenants: [{ id: 'a', hosts: ['*'], origins: [{ url }] }],
     disk: { path: join(temporaryFolder(t), 'cache'), maxSize: '1GiB' },
-    timeouts: { write: '120s' },
+    timeouts: { write: '170s' },
   })
   const viewers: Viewer[] = []
   t.teardown(() => {
     for (const { socket } of viewers) socket.destroy()
   })
-  while (viewers.length < CLIENTS) {
+  while (viewers.length < clients) {
     viewers.push(
-      ...(await Promise.all(Array.from({ length: 50 }, () => startViewer(larder.httpPort)))),
+      ...(await Promise.all(Array.from({ length: 20 }, () => startViewer(larder.httpPort)))),
     )
   }
   // All but the one that leads are waiting, on whichever worker, before the origin has sent a byte.
-  await waitFor(async () => (await collapsed(larder)) >= CLIENTS - 2, 30_000)
+  await waitFor(async () => (await collapsed(larder)) >= clients - 2, 30_000)
   begin.resolve()
   await waitFor(() => viewers.every((viewer) => viewer.firstByteAt > 0), 30_000)
   const delays = viewers.map((viewer) => viewer.firstByteAt - firstByteAt).sort((a, b) => a - b)
-  const at = (share: number) => `${delays[Math.ceil(share * CLIENTS) - 1].toFixed(1)} ms`
+  const at = (share: number) => `${delays[Math.ceil(share * clients) - 1].toFixed(1)} ms`
   t.comment(
     `first byte behind the origin's: p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)}; the viewers are one process`,
   )
+  const stalled = viewers.slice(0, STALLED)
+  for (const { socket } of stalled) socket.pause()
   goOn.resolve()
-  await waitFor(() => viewers.every(({ ended }) => ended), 150_000)
+  const others = viewers.slice(STALLED)
+  await waitFor(() => others.every(({ ended }) => ended), 150_000)
+  t.ok(stalled.every(({ ended }) => !ended))
+  for (const { socket } of stalled) socket.resume()
+  await waitFor(() => stalled.every(({ ended }) => ended), 30_000)
   t.equal(asked, 1)
   const right = viewers.filter(
     ({ head, bodyBytes, wrong }) =>
       head.startsWith('HTTP/1.1 200 ') && bodyBytes === BODY_BYTES && !wrong,
   )
-  t.equal(right.length, CLIENTS)
-})
+  t.equal(right.length, clients)
+}
+
+t.test('a thousand viewers of one cold, slow object: one origin request', (t) =>
+  watchTogether(t, 1_000, false),
+)
+
+t.test('viewers of a body without a length read along as well, and hold up nobody', (t) =>
+  watchTogether(t, 60, true),
+)

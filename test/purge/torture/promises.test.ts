@@ -29,14 +29,21 @@ t.test('a purge promises the version that was current when it was sent', async (
   t.equal(oldest(0), 2, 'it does not cover this page')
 })
 
-t.test('a soft purge does away with what may not be used stale, and with nothing else', async (t) => {
-  const [plain, , stale] = pagesOf(['a'], 3)
-  const promises = new Promises([plain, stale], 1)
-  for (const each of [plain, stale]) promises.change(each)
-  promises.promised(promises.sending({ ...all, soft: true }, 'test'), { now: [0], later: [] }, '200')
-  t.equal(promises.oldestFor(0, plain).version, 2)
-  t.equal(promises.oldestFor(0, stale).version, 1)
-})
+t.test(
+  'a soft purge does away with what may not be used stale, and with nothing else',
+  async (t) => {
+    const [plain, , stale] = pagesOf(['a'], 3)
+    const promises = new Promises([plain, stale], 1)
+    for (const each of [plain, stale]) promises.change(each)
+    promises.promised(
+      promises.sending({ ...all, soft: true }, 'test'),
+      { now: [0], later: [] },
+      '200',
+    )
+    t.equal(promises.oldestFor(0, plain).version, 2)
+    t.equal(promises.oldestFor(0, stale).version, 1)
+  },
+)
 
 t.test('what is promised for later: when nothing has been wrong for 5 s', async (t) => {
   const { clock, promises, oldest } = promisesOf(2)

@@ -14,6 +14,8 @@ export const PEER_AGE_FIELD = 'larder-peer-age-base'
 /** On the way back: tags of what is stored, JSON in base64url, and the purge number it carries. */
 const PEER_TAGS_FIELD = 'larder-peer-tags'
 const PEER_NUMBER_FIELD = 'larder-peer-purges'
+/** On the way back: the file in which the body grows that follows. */
+const PEER_FILE_FIELD = 'larder-peer-file'
 
 interface PeerFacts {
   readonly scheme: 'http' | 'https'
@@ -96,6 +98,11 @@ export function addPeerMetadata(
   fields.add(PEER_TAGS_FIELD, Buffer.from(JSON.stringify(tags)).toString('base64url'))
 }
 
+/** Of an answer whose body is being stored: where the asking worker may read what it has not kept. */
+export function addPeerFile(fields: Fields, file: number | undefined): void {
+  if (file !== undefined) fields.add(PEER_FILE_FIELD, String(file))
+}
+
 /** What the owner says beside its answer, and the answer without it. */
 export function readPeerAnswer(received: Fields): {
   fields: Fields
@@ -105,6 +112,8 @@ export function readPeerAnswer(received: Fields): {
   ageBaseAt: number | undefined
   /** 0 when it did not say: nothing could be older. */
   purgeNumber: number
+  /** Of `addPeerFile`. */
+  file: number | undefined
   /** undefined when they have to be read from the fields. */
   tags: readonly string[] | undefined
 } {
@@ -114,6 +123,7 @@ export function readPeerAnswer(received: Fields): {
   const cacheStatus = lines.pop() ?? ''
   const numberText = received.get(PEER_NUMBER_FIELD)
   const tagsText = received.get(PEER_TAGS_FIELD)
+  const fileText = received.get(PEER_FILE_FIELD)
   const fields = received.without((name) => OF_PEERS.has(name) || name === 'cache-status')
   for (const line of lines) fields.add('cache-status', line)
   return {
@@ -121,11 +131,17 @@ export function readPeerAnswer(received: Fields): {
     cacheStatus,
     ageBaseAt,
     purgeNumber: numberText === undefined ? 0 : Number(numberText),
+    file: fileText === undefined ? undefined : Number(fileText),
     tags: numberText === undefined ? undefined : readTags(tagsText),
   }
 }
 
-const OF_PEERS: ReadonlySet<string> = new Set([PEER_AGE_FIELD, PEER_TAGS_FIELD, PEER_NUMBER_FIELD])
+const OF_PEERS: ReadonlySet<string> = new Set([
+  PEER_AGE_FIELD,
+  PEER_TAGS_FIELD,
+  PEER_NUMBER_FIELD,
+  PEER_FILE_FIELD,
+])
 
 function readTags(text: string | undefined): readonly string[] {
   // Written by `addPeerMetadata`.

@@ -10,7 +10,7 @@ import type {
   OriginRequest,
   ResponseFraming,
 } from '../origin/origin-fetch.ts'
-import { addPeerMetadata, readPeerAnswer } from '../peers/peer-request.ts'
+import { addPeerFile, addPeerMetadata, readPeerAnswer } from '../peers/peer-request.ts'
 import type { FillInsertion } from '../storage/fill-insertion.ts'
 import { isSliced, type StoredMetadata, type StoredResponse } from '../storage/stored-response.ts'
 import { answerStreaming } from './answer.ts'
@@ -119,6 +119,8 @@ export class OriginCall implements OriginHandler {
   unconditional = false
   /** Slot of the worker that is asked in place of the origin; null: the origin itself. */
   owner: number | null = null
+  /** Where the owner stores what it sends, should it become too large for memory. */
+  ownersFile: number | undefined
   readonly #host: CallHost
   #waiting: Transaction[] = []
   #fetch: OriginFetch | null = null
@@ -284,7 +286,8 @@ export class OriginCall implements OriginHandler {
 
   /** The owner's answer is this cache's own: its Cache-Status becomes ours, its age is exact. */
   #judgePeer(status: number, received: Fields, originName: string, now: number): Verdict {
-    const { fields, cacheStatus, ageBaseAt, purgeNumber, tags } = readPeerAnswer(received)
+    const { fields, cacheStatus, ageBaseAt, purgeNumber, tags, file } = readPeerAnswer(received)
+    this.ownersFile = file
     for (const tx of this.#waiting) tx.outcome.tookOver(cacheStatus)
     this.#ownerStores = /; (?:stored|hit)(?:;|$)/.test(cacheStatus)
     this.#ownersFailure = /^Larder; error=/.test(received.get('proxy-status') ?? '')
@@ -501,12 +504,15 @@ export class OriginCall implements OriginHandler {
     if (stream === null || tx.closed) return
     const all = fields ?? this.#metadata?.fields ?? raise()
     const own = tx.fromPeer ? all.clone() : clientSafe(all, this.asked.rule)
-    if (tx.fromPeer && this.#metadata !== null) addPeerMetadata(own, this.#metadata)
+    if (tx.fromPeer && this.#metadata !== null) {
+      addPeerMetadata(own, this.#metadata)
+      addPeerFile(own, this.#insertion?.file)
+    }
     // A part goes out as the origin sent it; only what is whole can be cut (RFC 9110 §14.2).
     answerStreaming(tx, this.#status, own, this.#completeLength, stream, this.#host.now())
     tx.onGone = () => {
       stream.removeExchange(tx.exchange)
-      if (stream.readerCount === 0 && this.#insertion === null) this.#abandonFetch()
+      if (stream.readerCount === 0 && !this.#insertion?.keeps) this.#abandonFetch()
     }
   }
 

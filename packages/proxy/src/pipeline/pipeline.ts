@@ -423,12 +423,21 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     expectedBytes: number | undefined,
   ): FillInsertion | null {
     const memory = this.tier.insert(metadata, expectedBytes)
+    const shared = this.#insertBehind(call, metadata, expectedBytes)
+    if (memory === null && shared === null) return null
+    return new FillInsertion(memory, shared, call.owner !== null)
+  }
+
+  #insertBehind(
+    { owner, ownersFile }: OriginCall,
+    metadata: StoredMetadata,
+    expectedBytes: number | undefined,
+  ): Insertion | null {
+    const { shared } = this.#options
     // Parts stay in memory: what is worth more than that is fetched in slices.
-    const shared =
-      metadata.part === undefined && call.owner === null
-        ? (this.#options.shared?.insert(metadata, expectedBytes) ?? null)
-        : null
-    return memory === null && shared === null ? null : new FillInsertion(memory, shared)
+    if (shared === null || metadata.part !== undefined) return null
+    if (owner === null) return shared.insert(metadata, expectedBytes)
+    return ownersFile === undefined ? null : shared.follow(ownersFile)
   }
 
   freshen(stored: Reusable, metadata: StoredMetadata, keep: KeepDecision): Reusable {

@@ -5,12 +5,24 @@ import type { BodyBacking, Insertion } from './storage-tier.ts'
  * too large for memory goes on to disk, a disk in trouble leaves memory alone.
  */
 export class FillInsertion implements Insertion {
+  readonly #readsAlong: boolean
   #memory: Insertion | null
   #shared: Insertion | null
 
-  constructor(memory: Insertion | null, shared: Insertion | null) {
+  /** `shared` is null, takes the response, or, when this `readsAlong`, stands for another worker that does. */
+  constructor(memory: Insertion | null, shared: Insertion | null, readsAlong = false) {
     this.#memory = memory
     this.#shared = shared
+    this.#readsAlong = readsAlong
+  }
+
+  /** False when nothing of it is stored here: without a client there is no reason to go on. */
+  get keeps(): boolean {
+    return this.#memory !== null || !this.#readsAlong
+  }
+
+  get file(): number | undefined {
+    return this.#shared?.file
   }
 
   /** All that has come is worth holding: memory takes it, or disk has not begun a file that could be read back. */

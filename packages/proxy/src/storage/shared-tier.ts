@@ -24,6 +24,9 @@ export interface SharedTier {
    */
   insert(metadata: StoredMetadata, expectedBytes: number | undefined): Insertion | null
 
+  /** What another worker is storing, in the file that its backing names; null when this tier has no files. */
+  follow?(file: number): Insertion | null
+
   /** Replaces metadata and fields, keeps the body (RFC 9111 §4.3.4). */
   freshen(stored: StoredHandle, metadata: StoredMetadata): Promise<void>
 

@@ -42,6 +42,8 @@ export interface Insertion {
   abandon(): void
   /** Where what was written can be read back before it is committed; null when it cannot. */
   readonly backing?: BodyBacking | null
+  /** Where other workers can do so (`SharedTier.follow`), once it has become too large for memory; undefined: nowhere. */
+  readonly file?: number
 }
 
 /** A body that is being stored, readable from its first byte as far as it has come. */

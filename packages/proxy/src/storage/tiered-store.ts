@@ -44,6 +44,14 @@ export class TieredStore implements SharedTier {
     return null
   }
 
+  follow(file: number): Insertion | null {
+    for (const tier of this.#tiers) {
+      const followed = tier.follow?.(file) ?? null
+      if (followed !== null) return followed
+    }
+    return null
+  }
+
   get takesEverything(): boolean {
     return this.#tiers.some((tier) => tier.takesEverything)
   }

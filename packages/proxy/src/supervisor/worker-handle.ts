@@ -14,6 +14,7 @@ import type {
   ToWorker,
   WorkerBeat,
 } from './messages.ts'
+import { runQueueWaitMs } from './run-queue.ts'
 
 /** From fork to the last listener open. */
 const START_TIMEOUT_MS = 30_000
@@ -263,7 +264,23 @@ export class WorkerHandle {
     if (!this.#hasEnded) this.#watchdog = this.#watch(BEAT_TIMEOUT_MS)
   }
 
-  #watch(timeoutMs: number): NodeJS.Timeout {
-    return setTimeout(() => this.kill(`no sign of life for ${timeoutMs} ms`), timeoutMs)
+  #watch(timeoutMs: number, isLastChance = false): NodeJS.Timeout {
+    const waitedMs = runQueueWaitMs(this.pid)
+    const timer = setTimeout(() => {
+      // First what has come while this process was busy: a beat may be among it.
+      setImmediate(() => {
+        if (timer !== this.#watchdog || this.#hasEnded) return
+        const starvedMs = runQueueWaitMs(this.pid) - waitedMs
+        if (isLastChance || starvedMs < timeoutMs / 2) {
+          return this.kill(`no sign of life for ${timeoutMs} ms`)
+        }
+        this.#logger.warn(
+          { starvedMs: Math.round(starvedMs) },
+          'a worker gets too little of its core',
+        )
+        this.#watchdog = this.#watch(timeoutMs, true)
+      })
+    }, timeoutMs)
+    return timer
   }
 }

@@ -59,6 +59,11 @@ export class SharedTiers {
     })
   }
 
+  /** Opens what the first request would have to wait for. */
+  open(): void {
+    void this.#disk?.open()
+  }
+
   /** What was read from disk since the last call: for the primary, which evicts. */
   takeHits(): readonly number[] {
     const hits = this.#hits

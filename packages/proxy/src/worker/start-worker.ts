@@ -64,6 +64,8 @@ export interface RunningWorker {
    */
   listen(listener: WorkerListener, target: unknown): Promise<AddressInfo>
   closeListener(address: string): void
+  /** Called when the process is who it is to be: opens what the first request would have to wait for. */
+  openTiers(): void
   /** A new configuration; connections stay, exchanges under way finish with the one they began with. */
   configure(config: Config): Promise<void>
   /** Keys that another worker has invalidated. */
@@ -194,6 +196,10 @@ class Worker implements RunningWorker {
     this.#listeners.delete(address)
     // What is connected finishes; a listener taken out of the configuration has as long as a drain.
     void open.front.drain(this.#options.config.timeouts.drainMs)
+  }
+
+  openTiers(): void {
+    this.#sharedTiers.open()
   }
 
   async configure(config: Config): Promise<void> {

@@ -115,6 +115,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       process.setgid?.(identity.gid)
       process.setuid?.(identity.uid)
     }
+    running.openTiers()
     tell({ type: 'started' })
   } catch (error) {
     tell({ type: 'start-failed', message: messageOf(error) })

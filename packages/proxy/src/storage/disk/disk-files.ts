@@ -18,7 +18,8 @@ export function largePath(folder: string, number: number): string {
   return join(folder, 'large', name.slice(-2), `${name}.rec`)
 }
 
-async function createFile(path: string): Promise<number> {
+/** Rejects when there is one. */
+export async function createFile(path: string): Promise<number> {
   await diskCalls.run(() => mkdir(dirname(path), { recursive: true, mode: 0o700 }))
   return openFile(path, 'wx')
 }

@@ -3,7 +3,14 @@ import { BLOCK_BYTES, encodeHead } from '../record.ts'
 import type { BodyBacking, Insertion } from '../storage-tier.ts'
 import { contentLengthOf, type StoredMetadata } from '../stored-response.ts'
 import { PIECE_DEADLINE_MS } from './disk-body-read.ts'
-import { closeFile, createNumbered, largePath, readExactly, writeAll } from './disk-files.ts'
+import {
+  closeFile,
+  createFile,
+  createNumbered,
+  largePath,
+  readExactly,
+  writeAll,
+} from './disk-files.ts'
 import type { ReadFiles } from './read-files.ts'
 import { withinDeadline } from './within-deadline.ts'
 
@@ -22,6 +29,8 @@ export interface InsertionHost {
   readonly files: ReadFiles
   /** Of segments and large files. */
   nextNumber(): Promise<number>
+  /** One that was taken beforehand and is not needed. */
+  giveBackNumber(number: number): void
   /**
    * Nothing must be visible before this is called. `written` is null when writing failed after all. Settles, and never
    * rejects, when look-ups can find it, or never will.
@@ -41,6 +50,8 @@ const FOOTER_BYTES = 4
 const MAX_WAITING_BYTES = 32 * 1024 * 1024
 
 export interface Expected {
+  /** Number of its file, should it become large; undefined: taken when it does. */
+  readonly file: number | undefined
   /** Of another number of bytes nothing is stored; undefined when it is not known. */
   readonly bytes: number | undefined
   readonly maxBytes: number
@@ -64,6 +75,10 @@ export class DiskInsertion implements Insertion {
     this.#keyHash = keyHash
   }
 
+  get file(): number | undefined {
+    return this.#expected.file
+  }
+
   /** Bodies in a file of their own can be followed while they grow. */
   get backing(): BodyBacking | null {
     return this.#large
@@ -79,7 +94,7 @@ export class DiskInsertion implements Insertion {
     if (this.#large === null) {
       this.#chunks.push(chunk)
       if (this.#bytes > MAX_SMALL_BYTES) {
-        this.#large = new LargeFile(this.#host)
+        this.#large = new LargeFile(this.#host, this.file)
         for (const held of this.#chunks) this.#large.write(held)
         this.#chunks = []
       }
@@ -104,6 +119,8 @@ export class DiskInsertion implements Insertion {
     if (this.#large !== null) return this.#large.finish(this.#metadata, this.#keyHash, this.#bytes)
     const body = Buffer.concat(this.#chunks, this.#bytes)
     this.#chunks = []
+    // No one who has read along can have more of it than what never is in a file.
+    if (this.file !== undefined) this.#host.giveBackNumber(this.file)
     return { kind: 'small', body }
   }
 
@@ -111,6 +128,7 @@ export class DiskInsertion implements Insertion {
     if (!this.#open) return
     this.#open = false
     this.#chunks = []
+    // Its number stays taken: whoever reads along elsewhere still may look for the file.
     this.#large?.discard()
   }
 }
@@ -128,12 +146,14 @@ class LargeFile implements BodyBacking {
   #blockChecksum = 0
   #failed = false
 
-  constructor(host: InsertionHost) {
+  constructor(host: InsertionHost, file: number | undefined) {
     this.#host = host
-    this.#queue = createNumbered(
-      () => host.nextNumber(),
-      (number) => largePath(host.folder, number),
-    ).then(
+    const pathOf = (number: number) => largePath(host.folder, number)
+    const created =
+      file === undefined
+        ? createNumbered(() => host.nextNumber(), pathOf)
+        : createFile(pathOf(file)).then((fd) => ({ fd, number: file }))
+    this.#queue = created.then(
       ({ fd, number }) => {
         this.#fd = fd
         this.#number = number

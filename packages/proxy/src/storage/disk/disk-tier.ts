@@ -8,7 +8,13 @@ import { FileEndsError, largePath, removeFile } from './disk-files.ts'
 import { DiskHandle, type FoundRecord, HeldBody } from './disk-handle.ts'
 import { DiskHealth } from './disk-health.ts'
 import { type IndexChange, UnusableIndexError } from './disk-index.ts'
-import { DiskInsertion, type InsertionHost, type Written } from './disk-insertion.ts'
+import {
+  DiskInsertion,
+  type InsertionHost,
+  MAX_SMALL_BYTES,
+  type Written,
+} from './disk-insertion.ts'
+import { GrowingFile } from './growing-file.ts'
 import { indexPath, setIndexAside } from './index-file.ts'
 import { type Location, OWN_FILE } from './location.ts'
 import {
@@ -46,6 +52,9 @@ const MAX_PENDING = 4096
 /** Keys looked for between two turns of the event loop. */
 const HELD_KEYS_AT_ONCE = 256
 
+/** Numbers of files that nobody uses yet. */
+const MAX_SPARE_NUMBERS = 32
+
 /** Removals that are kept for a tier in trouble. */
 const MAX_OWED = 100_000
 
@@ -67,6 +76,8 @@ export class DiskTier implements SharedTier, InsertionHost {
   /** Keys whose removal could not be written, by key hash: they are not found, and removed when the tier is back. */
   readonly #owed = new Map<string, Buffer>()
   #disk: OpenDisk | null = null
+  /** Taken beforehand, so that others can be told of a file before it is there. */
+  #spareNumbers: number[] = []
   /** Between what was open and what will be. */
   #reopening: Promise<void> | null = null
   #closed = false
@@ -84,6 +95,15 @@ export class DiskTier implements SharedTier, InsertionHost {
       },
       probe: () => this.#probe(),
     })
+  }
+
+  /** Opens what the first request would have to wait for. Settles, whatever comes of it. */
+  async open(): Promise<void> {
+    const opened = this.#inTime(async () => {
+      if ((await this.#openOff()) === null) return
+      for (let i = 0; i < MAX_SPARE_NUMBERS / 2; i++) await this.#spareOne()
+    })
+    await opened
   }
 
   /** Whether the tier works, as far as is known. */
@@ -118,6 +138,8 @@ export class DiskTier implements SharedTier, InsertionHost {
   async #reopen(): Promise<void> {
     const disk = this.#disk
     this.#disk = null
+    // A new index may give them out again.
+    this.#spareNumbers = []
     // Whatever still fails belongs to what is let go.
     if (disk !== null) await closeDisk(disk).catch(() => undefined)
     const opened = openDisk(this.folder, this.#options.maxSizeBytes)
@@ -230,7 +252,34 @@ export class DiskTier implements SharedTier, InsertionHost {
     if ((expectedBytes ?? 0) > maxBytes) return null
     // The tier writes Content-Length into its own copy of the fields.
     const own = { ...metadata, fields: metadata.fields.clone() }
-    return new DiskInsertion(this, own, hashOf(metadata.key), { bytes: expectedBytes, maxBytes })
+    const mayBeLarge = expectedBytes === undefined || expectedBytes > MAX_SMALL_BYTES
+    const file = mayBeLarge ? this.#takeSpareNumber() : undefined
+    return new DiskInsertion(this, own, hashOf(metadata.key), {
+      bytes: expectedBytes,
+      maxBytes,
+      file,
+    })
+  }
+
+  /** What another worker is storing in a file of its own, for those who read along here. */
+  follow(file: number): Insertion | null {
+    return this.#health.on ? new GrowingFile(this.files, file) : null
+  }
+
+  #takeSpareNumber(): number | undefined {
+    const number = this.#spareNumbers.pop()
+    if (this.#spareNumbers.length < MAX_SPARE_NUMBERS / 2) this.track(this.#spareOne())
+    return number
+  }
+
+  giveBackNumber(number: number): void {
+    if (this.#spareNumbers.length < MAX_SPARE_NUMBERS) this.#spareNumbers.push(number)
+  }
+
+  async #spareOne(): Promise<void> {
+    if (this.#spareNumbers.length < MAX_SPARE_NUMBERS) {
+      this.#spareNumbers.push(await this.nextNumber())
+    }
   }
 
   async nextNumber(): Promise<number> {
