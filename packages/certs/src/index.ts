@@ -3,3 +3,4 @@ export type { CertificateCheck, CertificateFacts, CertificatePair } from './read
 export { checkPair, coversName, expiryWarning } from './read.ts'
 export type { CertificateEntry, CertificateStoreOptions } from './store.ts'
 export { CertificateStore } from './store.ts'
+export type { CertificateSet, CertificateVault } from './vault.ts'
