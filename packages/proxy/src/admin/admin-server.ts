@@ -118,7 +118,7 @@ async function buildApp(supervisor: Supervisor, logger: Logger): Promise<Fastify
       security: [{ token: [] }],
     },
   })
-  await app.register(async (scope) => registerRoutes(scope, supervisor))
+  await app.register(async (scope) => registerRoutes(scope, supervisor, logger))
   await app.ready()
   return app
 }

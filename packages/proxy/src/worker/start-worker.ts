@@ -238,10 +238,27 @@ class Worker implements RunningWorker {
       metrics.set(metrics.series('larder_connections', kind), connections)
     }
     this.#sharedTiers.measure(metrics)
+    this.#measureCertificates()
     metrics.set(metrics.series('larder_memory_bytes'), this.#tier.bytes)
     metrics.set(metrics.series('larder_memory_objects'), this.#tier.count)
     metrics.set(metrics.series('larder_memory_evictions_total'), this.#tier.evictions)
     return metrics.snapshot()
+  }
+
+  #measureCertificates(): void {
+    const { metrics } = this.#options
+    const { counts, size } = this.certificates
+    const results = {
+      hit: counts.hits,
+      asked: counts.questions,
+      unknown: counts.unknown,
+      failed: counts.failures,
+    }
+    for (const [result, count] of Object.entries(results)) {
+      metrics.set(metrics.series('larder_certificate_lookups_total', result), count)
+    }
+    metrics.set(metrics.series('larder_certificate_contexts'), size)
+    metrics.set(metrics.series('larder_certificate_evictions_total'), counts.evictions)
   }
 
   census({ top, tenant, purge }: CensusQuery): Promise<Census> {

@@ -2,7 +2,9 @@ import { join } from 'node:path'
 import {
   type CertificateSet,
   type CertificateVault,
+  canonicalName,
   DevelopmentAuthority,
+  KeyRing,
   type NamesImage,
 } from '@larder/certs'
 import type { Config } from '../../config/config.ts'
@@ -11,6 +13,7 @@ import { ConfigSets, type StagedConfig, stageConfig } from './config-sets.ts'
 import { FolderSets } from './folder-sets.ts'
 import type { KnownSet, SetEvents, SourceKind } from './known-set.ts'
 import { NameIndex } from './name-index.ts'
+import { RedisStore } from './redis-store.ts'
 import type { SetStore } from './set-store.ts'
 import { StateStore } from './state-store.ts'
 import { StoredSets } from './stored-sets.ts'
@@ -105,6 +108,22 @@ export class CertificateService {
     }
   }
 
+  /** Those that a client which asks for this name could be given, the first first. */
+  answering(asked: string): KnownSet[] {
+    const name = canonicalName(asked)
+    const dot = name.indexOf('.')
+    const patterns = [name, ...(dot > 0 ? [`*${name.slice(dot)}`] : []), FALLBACK]
+    return [...new Set(patterns.flatMap((pattern) => this.index.find(pattern)))]
+  }
+
+  /** Reads at most so many of those that nobody has read yet, so that they can be described. */
+  async readAhead(sets: readonly KnownSet[], most: number): Promise<void> {
+    for (const set of sets.filter(({ facts }) => facts === undefined).slice(0, most)) {
+      // Why not, is told where it is asked for.
+      await set.owner.read(set).catch(() => null)
+    }
+  }
+
   /** All workers have heard of all changes until now. */
   settled(): Promise<void> {
     return this.#relay.settled()
@@ -181,9 +200,17 @@ export class CertificateService {
   }
 }
 
-function storeFor({ stateFolder, logger }: CertificateServiceOptions): {
+/** In Redis where it is and keys can be encrypted there, else on this machine. */
+function storeFor({ config, stateFolder, logger }: CertificateServiceOptions): {
   store: SetStore
   isShared: boolean
 } {
+  const { redis: place } = config
+  const { sealKeys } = config.certificates
+  if (place !== undefined && sealKeys.length > 0) {
+    const keys = new KeyRing(sealKeys.map((key) => Buffer.from(key, 'hex')))
+    const { prefix } = place
+    return { store: new RedisStore({ place, prefix, keys, logger }), isShared: true }
+  }
   return { store: new StateStore(join(stateFolder, 'certificates'), logger), isShared: false }
 }

@@ -129,6 +129,10 @@ export class ConfigSets implements SetOwner {
     this.#watchFolders()
   }
 
+  isInUse(): boolean {
+    return true
+  }
+
   async read(known: KnownSet): Promise<CertificateSet | null> {
     const set = this.#sets.get(known.id)
     if (set === undefined) return null

@@ -61,11 +61,6 @@ export class FolderSets implements SetOwner {
     })
   }
 
-  /** Sets in memory. */
-  get loadedCount(): number {
-    return this.#loaded.size
-  }
-
   /** Resolves when the names are known; those that only the certificates tell, of a large folder, follow. */
   async start(): Promise<void> {
     this.#watchFolders()
@@ -80,6 +75,10 @@ export class FolderSets implements SetOwner {
     this.#isStopped = true
     clearTimeout(this.#timer)
     this.#watch.close()
+  }
+
+  isInUse({ id }: KnownSet): boolean {
+    return this.#loaded.has(id)
   }
 
   read(known: KnownSet): Promise<CertificateSet | null> {

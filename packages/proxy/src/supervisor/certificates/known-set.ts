@@ -29,6 +29,8 @@ export interface KnownSet {
 export interface SetOwner {
   /** null when there is nothing (any more) that may be served. */
   read(set: KnownSet): Promise<CertificateSet | null>
+  /** Whether it matters when it expires: someone has configured it or asked for it. */
+  isInUse(set: KnownSet): boolean
 }
 
 /** What owners tell of their sets. */

@@ -10,16 +10,8 @@ export class LoadedSets {
     this.#max = max
   }
 
-  get size(): number {
-    return this.#sets.size
-  }
-
   has(id: string): boolean {
     return this.#sets.has(id)
-  }
-
-  peek(id: string): CertificateSet | undefined {
-    return this.#sets.get(id)
   }
 
   /** What is here, or what `read` gives; that it gives null is not remembered. */

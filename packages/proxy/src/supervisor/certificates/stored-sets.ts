@@ -25,6 +25,8 @@ export interface StoredSetsOptions {
 /** Why something was not stored: what is wrong with it, and the cure. */
 export class CertificateRefused extends Error {}
 
+const MAX_READ_AT_START = 500
+
 const PLACES: readonly PairPlace[] = [
   { certFile: 'certificate', keyFile: 'privateKey' },
   { certFile: 'second certificate', keyFile: 'second privateKey' },
@@ -41,12 +43,17 @@ export class StoredSets implements SetOwner, CertificateVault {
     this.#loaded = new LoadedSets(options.maxLoaded)
   }
 
-  get loadedCount(): number {
-    return this.#loaded.size
+  async start(): Promise<void> {
+    await this.#options.store.start((head) => this.#heard(head))
+    // When they expire is known before anyone asks for them.
+    void this.#readSome()
   }
 
-  start(): Promise<void> {
-    return this.#options.store.start((head) => this.#heard(head))
+  async #readSome(): Promise<void> {
+    for (const known of [...this.#known.values()].slice(0, MAX_READ_AT_START)) {
+      // Whoever asks for it hears the reason.
+      await this.read(known).catch(() => null)
+    }
   }
 
   stop(): Promise<void> {
@@ -55,6 +62,10 @@ export class StoredSets implements SetOwner, CertificateVault {
 
   get(id: string): KnownSet | undefined {
     return this.#known.get(id)
+  }
+
+  isInUse(): boolean {
+    return true
   }
 
   async read(known: KnownSet): Promise<CertificateSet | null> {
