@@ -6,7 +6,7 @@ import { createLogger } from '../../../proxy/src/observability/logger.ts'
 import { CertificateService } from '../../../proxy/src/supervisor/certificates/certificate-service.ts'
 import { writeCertificate } from '../certificate.ts'
 import { startLarder } from '../peers.ts'
-import { ownResidentBytes, untilQuiet, workerOf } from '../processes.ts'
+import { cpuSeconds, ownResidentBytes, untilQuiet, workerOf } from '../processes.ts'
 import { nameOf, writeManyPairs } from './many-certificates.ts'
 
 /** What a folder of certificates costs as it grows: the start, memory, and the look-up of a handshake. */
@@ -15,14 +15,16 @@ export interface CertificateFigures {
   readonly names: number
   /** From the start of the process to the first handshake with one of the names, ms. */
   readonly startMs: number
+  /** CPU time of all its processes until then, s. */
+  readonly startCpuSeconds: number
   /** When it serves, and when it has read the names of all certificates. */
   readonly primaryBytes: readonly [number, number]
   readonly workerBytes: readonly [number, number]
-  /** A name that is held, µs, by round. */
+  /** CPU time for a name that is held, µs, by round. */
   readonly heldMicros: readonly number[]
-  /** A name that nobody has, µs, by round. */
+  /** The same for a name that nobody has. */
   readonly unknownMicros: readonly number[]
-  /** A name for the first time: files read and checked, context made; µs each, by round. */
+  /** The same for a name that is asked for the first time: files read and checked, context made. */
   readonly firstMicros: readonly number[]
 }
 
@@ -56,6 +58,7 @@ async function measureProcess(folder: string, certificates: string, names: numbe
   try {
     await handshake(larder.httpsPort, nameOf(names - 1))
     const startMs = performance.now() - startedAt
+    const startCpuSeconds = cpuSeconds(larder.pid)
     const worker = workerOf(larder.pid)
     const memory = () => [ownResidentBytes(larder.pid), ownResidentBytes(worker)] as const
     const atStart = memory()
@@ -63,6 +66,7 @@ async function measureProcess(folder: string, certificates: string, names: numbe
     const later = memory()
     return {
       startMs,
+      startCpuSeconds,
       primaryBytes: [atStart[0], later[0]] as const,
       workerBytes: [atStart[1], later[1]] as const,
     }
@@ -72,8 +76,6 @@ async function measureProcess(folder: string, certificates: string, names: numbe
 }
 
 async function measureLookups(folder: string, certificates: string, names: number, rounds: number) {
-  const service = serviceFor(folder, certificates)
-  await service.start()
   const figures = {
     heldMicros: [] as number[],
     unknownMicros: [] as number[],
@@ -81,30 +83,38 @@ async function measureLookups(folder: string, certificates: string, names: numbe
   }
   const inUse = Math.min(IN_USE, names)
   const wanted = Array.from({ length: inUse }, (_, i) => nameOf(Math.floor((i * names) / inUse)))
-  try {
-    for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < rounds; round++) {
+    const service = serviceFor(folder, certificates)
+    try {
+      await service.start()
       const image = service.join({ name: `${round}`, send: () => {} })
       const store = new CertificateStore({
         names: image,
         ask: (pattern) => service.ask(pattern),
         maxContexts: 5_000,
       })
-      let startedAt = performance.now()
+      let begun = process.cpuUsage()
       for (const name of wanted) {
         if ((await store.contextFor(name)) === null) throw new Error(`no certificate for ${name}`)
       }
-      figures.firstMicros.push(((performance.now() - startedAt) * 1000) / inUse)
-      startedAt = performance.now()
+      figures.firstMicros.push(microsSince(begun) / inUse)
+      begun = process.cpuUsage()
       for (let i = 0; i < LOOKUPS; i++) store.contextFor(wanted[i % inUse])
-      figures.heldMicros.push(((performance.now() - startedAt) * 1000) / LOOKUPS)
-      startedAt = performance.now()
+      figures.heldMicros.push(microsSince(begun) / LOOKUPS)
+      begun = process.cpuUsage()
       for (let i = 0; i < LOOKUPS; i++) store.contextFor(`x${i}.random.test`)
-      figures.unknownMicros.push(((performance.now() - startedAt) * 1000) / LOOKUPS)
+      figures.unknownMicros.push(microsSince(begun) / LOOKUPS)
+    } finally {
+      await service.stop()
     }
-  } finally {
-    await service.stop()
   }
   return figures
+}
+
+/** CPU time of this process. */
+function microsSince(begun: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(begun)
+  return user + system
 }
 
 function serviceFor(folder: string, certificates: string): CertificateService {
