@@ -75,40 +75,56 @@ async function measureProcess(folder: string, certificates: string, names: numbe
   }
 }
 
-async function measureLookups(folder: string, certificates: string, names: number, rounds: number) {
-  const figures = {
-    heldMicros: [] as number[],
-    unknownMicros: [] as number[],
-    firstMicros: [] as number[],
-  }
+async function measureLookups(
+  folder: string,
+  certificates: string,
+  names: number,
+  rounds: number,
+): Promise<Pick<CertificateFigures, 'heldMicros' | 'unknownMicros' | 'firstMicros'>> {
   const inUse = Math.min(IN_USE, names)
   const wanted = Array.from({ length: inUse }, (_, i) => nameOf(Math.floor((i * names) / inUse)))
+  const all: Lookups[] = []
   for (let round = 0; round < rounds; round++) {
     const service = serviceFor(folder, certificates)
-    try {
-      await service.start()
-      const image = service.join({ name: `${round}`, send: () => {} })
-      const store = new CertificateStore({
-        names: image,
-        ask: (pattern) => service.ask(pattern),
-        maxContexts: 5_000,
-      })
-      let begun = process.cpuUsage()
-      for (const name of wanted) {
-        if ((await store.contextFor(name)) === null) throw new Error(`no certificate for ${name}`)
-      }
-      figures.firstMicros.push(microsSince(begun) / inUse)
-      begun = process.cpuUsage()
-      for (let i = 0; i < LOOKUPS; i++) store.contextFor(wanted[i % inUse])
-      figures.heldMicros.push(microsSince(begun) / LOOKUPS)
-      begun = process.cpuUsage()
-      for (let i = 0; i < LOOKUPS; i++) store.contextFor(`x${i}.random.test`)
-      figures.unknownMicros.push(microsSince(begun) / LOOKUPS)
-    } finally {
-      await service.stop()
-    }
+    await service.start()
+    // It goes on answering; it does not go on reading the other names, which would count here.
+    await service.stop()
+    all.push(await measureRound(service, wanted))
   }
-  return figures
+  return {
+    heldMicros: all.map(({ held }) => held),
+    unknownMicros: all.map(({ unknown }) => unknown),
+    firstMicros: all.map(({ first }) => first),
+  }
+}
+
+/** CPU time of one look-up, µs. */
+interface Lookups {
+  readonly held: number
+  readonly unknown: number
+  readonly first: number
+}
+
+async function measureRound(
+  service: CertificateService,
+  wanted: readonly string[],
+): Promise<Lookups> {
+  const store = new CertificateStore({
+    names: service.join({ name: 'bench', send: () => {} }),
+    ask: (pattern) => service.ask(pattern),
+    maxContexts: 5_000,
+  })
+  const begun = process.cpuUsage()
+  for (const name of wanted) {
+    if ((await store.contextFor(name)) === null) throw new Error(`no certificate for ${name}`)
+  }
+  const first = microsSince(begun) / wanted.length
+  const heldFrom = process.cpuUsage()
+  for (let i = 0; i < LOOKUPS; i++) store.contextFor(wanted[i % wanted.length])
+  const held = microsSince(heldFrom) / LOOKUPS
+  const unknownFrom = process.cpuUsage()
+  for (let i = 0; i < LOOKUPS; i++) store.contextFor(`x${i}.random.test`)
+  return { held, unknown: microsSince(unknownFrom) / LOOKUPS, first }
 }
 
 /** CPU time of this process. */

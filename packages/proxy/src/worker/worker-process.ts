@@ -24,13 +24,15 @@ let early: ToWorker[] = []
 /** PURGE requests that wait for the primary's answer. */
 const purging = new Map<number, (answer: PurgeAnswer) => void>()
 let nextPurgeId = 1
-/** Questions for certificates; the store bounds how many, and how long it waits. */
+/** Questions for certificates. */
 const asking = new Map<number, (set: CertificateSet | null) => void>()
 let nextQuestionId = 1
 
 const INVALIDATION_GATHER_MS = 5
 const MAX_GATHERED_KEYS = 1000
 const LAG_RESOLUTION_MS = 20
+/** Questions for certificates without an answer; the store waits for fewer, and not for long. */
+const MAX_CERTIFICATE_QUESTIONS = 10_000
 /** PURGE requests of one worker that wait for their receipt. */
 const MAX_PURGE_REQUESTS = 10_000
 const TOO_MANY_PURGES: PurgeAnswer = {
@@ -163,6 +165,9 @@ function applyCertificates(
 }
 
 function askCertificate(pattern: string): Promise<CertificateSet | null> {
+  if (asking.size >= MAX_CERTIFICATE_QUESTIONS) {
+    return Promise.reject(new Error('The primary does not answer.'))
+  }
   const id = nextQuestionId++
   return new Promise((resolve) => {
     asking.set(id, resolve)
