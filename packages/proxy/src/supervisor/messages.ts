@@ -1,3 +1,4 @@
+import type { CertificateSet, NamesImage } from '@larder/certs'
 import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { MetricsSnapshot } from '../observability/metrics.ts'
@@ -52,7 +53,10 @@ export type ToWorker =
   | {
       readonly type: 'start'
       readonly slot: number
+      /** Without certificates: those are asked for. */
       readonly config: Config
+      /** Which names have a certificate; what follows comes as messages. */
+      readonly certificateNames: NamesImage
       /** Where the sockets between the workers are. */
       readonly peers: PeerPlace
       /** Purges in force (`PurgeTable.serialise`); those that follow come as messages. */
@@ -80,6 +84,16 @@ export type ToWorker =
       readonly pendingAfter: number | null
     }
   | { readonly type: 'purge-answer'; readonly id: number; readonly answer: PurgeAnswer }
+  /** All names that have a certificate. */
+  | { readonly type: 'certificate-names'; readonly names: NamesImage }
+  /** What these names have is new, changed or gone; `certificates-seen` answers it. */
+  | {
+      readonly type: 'certificates-changed'
+      readonly number: number
+      readonly names: readonly string[]
+      readonly hasFallback: boolean
+    }
+  | { readonly type: 'certificate'; readonly id: number; readonly set: CertificateSet | null }
   /** What memory holds; `census` answers it. */
   | { readonly type: 'take-census'; readonly id: number; readonly query: CensusQuery }
   | { readonly type: 'drain'; readonly deadlineMs: number }
@@ -97,6 +111,10 @@ export type FromWorker =
   | { readonly type: 'purged'; readonly number: number }
   /** A client's PURGE request; `purge-answer` answers it. */
   | { readonly type: 'purge'; readonly id: number; readonly message: PurgeMessage }
+  /** A name or wildcard that a client wants; `certificate` answers it. */
+  | { readonly type: 'ask-certificate'; readonly id: number; readonly pattern: string }
+  /** Nothing that these changes made old is served any more. */
+  | { readonly type: 'certificates-seen'; readonly number: number }
   | { readonly type: 'census'; readonly id: number; readonly census: Census }
   | { readonly type: 'drained' }
 
@@ -126,7 +144,7 @@ export interface DiskCensusQuery {
   readonly purge: PurgeMessage
   /** Purges in force (`PurgeTable.serialise`): what they cover is not served any more. */
   readonly purgeTable: Uint8Array
-  /** Whose URLs are whose, without certificates. */
+  /** Whose URLs are whose. */
   readonly tenants: Config['tenants']
 }
 

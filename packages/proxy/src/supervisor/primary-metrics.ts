@@ -1,5 +1,5 @@
-import type { MergedSeries } from '../observability/metrics-merge.ts'
-import { type MetricName, metricRow } from '../observability/metrics-table.ts'
+import { type MergedSeries, seriesOf as series } from '../observability/metrics-merge.ts'
+import { certificateSeries } from './certificates/certificate-series.ts'
 import type { Supervisor } from './supervisor.ts'
 import type { WorkerSlot } from './worker-slot.ts'
 
@@ -17,6 +17,7 @@ export function primarySeries(supervisor: Supervisor): MergedSeries[] {
     series('larder_config_reloads_total', reloads.refused, 'refused'),
     ...purgeSeries(supervisor),
     ...diskSeries(supervisor),
+    ...certificateSeries(supervisor.certificates),
     series('larder_uptime_seconds', (Date.now() - supervisor.startedAt) / 1000),
   ]
 }
@@ -66,10 +67,4 @@ function slotSeries(slot: WorkerSlot): MergedSeries[] {
     )
   }
   return all
-}
-
-function series(name: MetricName, value: number, ...labelValues: string[]): MergedSeries {
-  const row = metricRow(name)
-  if (row === undefined) throw new TypeError(`There is no metric '${name}'.`)
-  return { row, labelValues, value }
 }

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { CertificateSet } from '@larder/certs'
 import type { PurgeMessage } from '@larder/purge-bus'
 import { createLogger } from '../observability/logger.ts'
 import { WorkerMetrics } from '../observability/metrics.ts'
@@ -23,10 +24,15 @@ let early: ToWorker[] = []
 /** PURGE requests that wait for the primary's answer. */
 const purging = new Map<number, (answer: PurgeAnswer) => void>()
 let nextPurgeId = 1
+/** Questions for certificates. */
+const asking = new Map<number, (set: CertificateSet | null) => void>()
+let nextQuestionId = 1
 
 const INVALIDATION_GATHER_MS = 5
 const MAX_GATHERED_KEYS = 1000
 const LAG_RESOLUTION_MS = 20
+/** Questions for certificates without an answer; the store waits for fewer, and not for long. */
+const MAX_CERTIFICATE_QUESTIONS = 10_000
 /** PURGE requests of one worker that wait for their receipt. */
 const MAX_PURGE_REQUESTS = 10_000
 const TOO_MANY_PURGES: PurgeAnswer = {
@@ -81,6 +87,13 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
       purging.get(message.id)?.(message.answer)
       purging.delete(message.id)
       return
+    case 'certificate-names':
+    case 'certificates-changed':
+      return applyCertificates(message)
+    case 'certificate':
+      asking.get(message.id)?.(message.set)
+      asking.delete(message.id)
+      return
     case 'take-census': {
       const { id, query } = message
       tell({ type: 'census', id, census: await started().census(query) })
@@ -104,10 +117,15 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       peers: message.peers,
       purgeTable: message.purgeTable,
       publishPurge,
+      certificates: { names: message.certificateNames, ask: askCertificate },
     })
     const waiting = early
     early = []
-    for (const purge of waiting) applyPurges(purge)
+    for (const one of waiting) {
+      if (one.type === 'certificate-names' || one.type === 'certificates-changed') {
+        applyCertificates(one)
+      } else applyPurges(one)
+    }
     // Now, while the folder can still be written: the next worker finds what this one has compiled.
     flushCompileCache()
     if (identity !== undefined) {
@@ -132,6 +150,30 @@ function applyPurges(message: ToWorker): void {
   if (message.type === 'purges') purges.apply(message.purges)
   else if (message.type === 'purge-floor') purges.raiseFloor(message.number)
   tell({ type: 'purged', number: purges.number })
+}
+
+function applyCertificates(
+  message: Extract<ToWorker, { type: 'certificate-names' | 'certificates-changed' }>,
+): void {
+  if (running === undefined) {
+    early.push(message)
+    return
+  }
+  const { certificates } = running
+  if (message.type === 'certificate-names') return certificates.learn(message.names)
+  certificates.changed(message.names, message.hasFallback)
+  tell({ type: 'certificates-seen', number: message.number })
+}
+
+function askCertificate(pattern: string): Promise<CertificateSet | null> {
+  if (asking.size >= MAX_CERTIFICATE_QUESTIONS) {
+    return Promise.reject(new Error('The primary does not answer.'))
+  }
+  const id = nextQuestionId++
+  return new Promise((resolve) => {
+    asking.set(id, resolve)
+    tell({ type: 'ask-certificate', id, pattern })
+  })
 }
 
 function publishPurge(message: PurgeMessage): Promise<PurgeAnswer> {
