@@ -36,6 +36,8 @@ export type RenewalEvent =
       readonly names: readonly string[]
       readonly version: number
       readonly notAfterAt: number
+      /** By this machine's clock it would have to be renewed already: the clock is wrong, or the authority's is. */
+      readonly isDueAgain: boolean
     }
   | {
       readonly kind: 'failed'
@@ -106,6 +108,7 @@ const ORDER_DEADLINE_MS = 10 * 60_000
 const MAX_COMMITS = 5
 const COMMIT_AGAIN_MS = 1_000
 const INFO_AGAIN_MS = 3_600_000
+const MAX_DUE_AGAIN_MS = 12 * 3_600_000
 
 /**
  * Keeps certificates fresh: orders what is not there, renews in time, tries again after failures, for ever. Nothing in
@@ -304,8 +307,12 @@ export class Renewer {
     const due = await this.#dueOf(entry)
     this.counts.issued++
     this.#planned(entry, due)
-    const notAfterAt = entry.facts?.notAfterAt ?? 0
-    this.#tell({ kind: 'issued', id, names, version, notAfterAt })
+    const now = this.#now()
+    const { notBeforeAt, notAfterAt } = entry.facts ?? { notBeforeAt: now, notAfterAt: now }
+    const isDueAgain = due.at <= now
+    // Never order after order, whatever clocks and windows say.
+    if (isDueAgain) entry.nextAt = now + Math.min((notAfterAt - notBeforeAt) / 3, MAX_DUE_AGAIN_MS)
+    this.#tell({ kind: 'issued', id, names, version, notAfterAt, isDueAgain })
   }
 
   /** RFC 9773 §5: only what is for the same names is said to be replaced. */

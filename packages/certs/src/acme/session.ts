@@ -140,7 +140,7 @@ export class AcmeSession {
     if (directory.externalAccountRequired && externalAccount === undefined) {
       throw new AcmeError(
         'here',
-        'The authority wants an external account (RFC 8555 §7.3.4). Give acme.externalAccount with the kid and hmacFile that it has issued.',
+        'The authority wants an external account (RFC 8555 §7.3.4). Give acme.eab with the kid and the hmacFile that it has issued.',
       )
     }
     let pem = await accounts.load(directoryUrl)
