@@ -1,4 +1,4 @@
-import type { Config, RedisConfig, WarmConfig } from '../config/config.ts'
+import type { AcmeConfig, Config, RedisConfig, WarmConfig } from '../config/config.ts'
 
 /** The configuration in force without anything that would let someone in. */
 export function visibleConfig(config: Config): Record<string, unknown> {
@@ -6,6 +6,7 @@ export function visibleConfig(config: Config): Record<string, unknown> {
     ...config,
     redis: config.redis === undefined ? undefined : visibleRedis(config.redis),
     warm: config.warm === undefined ? undefined : visibleWarm(config.warm),
+    acme: config.acme === undefined ? undefined : visibleAcme(config.acme),
     admin: {
       tokens: config.admin.tokens.map(({ name, role, tenant }) => ({ name, role, tenant })),
     },
@@ -16,6 +17,10 @@ export function visibleConfig(config: Config): Record<string, unknown> {
       return { ...tenant, certificate: { source, certFile, keyFile } }
     }),
   }
+}
+
+function visibleAcme({ eab, caPem, ...rest }: AcmeConfig): Record<string, unknown> {
+  return { ...rest, eab: eab && { kid: eab.kid }, hasAuthority: caPem !== undefined }
 }
 
 function visibleWarm({ source, ...rest }: WarmConfig): Record<string, unknown> {

@@ -19,6 +19,8 @@ export interface Config {
   readonly purge: PurgeConfig
   /** What is fetched at the start; undefined = nothing. */
   readonly warm: WarmConfig | undefined
+  /** Where certificates come from by themselves; undefined = nowhere. */
+  readonly acme: AcmeConfig | undefined
   readonly limits: LimitsConfig
   readonly timeouts: TimeoutsConfig
   readonly tls: TlsConfig
@@ -81,6 +83,19 @@ export interface WarmConfig {
   readonly ratePerSecond: number
   /** The proxy is ready after this, whatever is left. */
   readonly atMostMs: number
+}
+
+export interface AcmeConfig {
+  readonly directory: string
+  readonly email: string | undefined
+  readonly termsAgreed: boolean
+  /** External account; the key is base64url. */
+  readonly eab: { readonly kid: string; readonly hmacKey: string } | undefined
+  /** Authorities of the directory's certificate; undefined = the usual ones of the Web. */
+  readonly caPem: string | undefined
+  /** Best first; none that no listener could answer. */
+  readonly challenges: readonly ('http-01' | 'tls-alpn-01')[]
+  readonly keyType: 'p256' | 'p384' | 'rsa2048' | 'rsa4096'
 }
 
 export interface AdminConfig {
@@ -205,12 +220,12 @@ export interface OriginTlsConfig {
   readonly serverName: string | undefined
 }
 
-/** The primary reads the files and issues what is self-signed, so that workers without its rights need neither. */
+/** The primary reads the files, orders by ACME and issues what is self-signed, so that workers without its rights need neither. */
 export interface CertificateConfig {
-  readonly source: 'files' | 'self-signed'
+  readonly source: 'files' | 'self-signed' | 'acme'
   readonly certFile: string | undefined
   readonly keyFile: string | undefined
-  /** Leaf first, then its chain. Empty for 'self-signed' until the primary has issued it. */
+  /** Leaf first, then its chain. Empty for 'self-signed' and 'acme' until the primary has it. */
   readonly certPem: string
   readonly keyPem: string
 }

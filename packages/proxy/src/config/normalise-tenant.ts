@@ -139,11 +139,7 @@ function readCertificate(
   const { certificate } = written
   if (certificate === undefined) return undefined
   if (certificate === 'acme') {
-    problems.error(
-      path,
-      "Certificates by ACME are not in this version. Give { certFile, keyFile } of a certificate that another client keeps fresh, or 'self-signed'.",
-    )
-    return undefined
+    return { source: 'acme', certFile: undefined, keyFile: undefined, certPem: '', keyPem: '' }
   }
   const { certFile, keyFile, selfSigned } =
     certificate === 'self-signed'

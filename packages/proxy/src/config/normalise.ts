@@ -9,6 +9,7 @@ import type {
   RedisConfig,
   WarmConfig,
 } from './config.ts'
+import { normaliseAcme } from './normalise-acme.ts'
 import { normaliseTenant } from './normalise-tenant.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenConfig } from './schema.ts'
@@ -35,6 +36,9 @@ export function normalise(
   const warmConfig = problems.hasErrorUnder('warm')
     ? undefined
     : normaliseWarm(written.warm, sources, problems)
+  const acmeConfig = problems.hasErrorUnder('acme')
+    ? undefined
+    : normaliseAcme(written, sources, problems)
   if (problems.errors.length > 0) return undefined
   const { limits, timeouts, memory, disk, purge, logging } = written
   return {
@@ -66,6 +70,7 @@ export function normalise(
       maxPendingAgeMs: milliseconds(purge?.maxPendingAge),
     },
     warm: warmConfig,
+    acme: acmeConfig,
     limits: {
       maxHeaderBytes: bytes(limits?.maxHeaderSize),
       maxHeaderCount: given(limits?.maxHeaderCount),

@@ -84,7 +84,7 @@ const certificate = Type.Union(
   ],
   {
     description:
-      "{ certFile, keyFile }, or 'self-signed'. Without it the tenant is not served over TLS.",
+      "{ certFile, keyFile }, 'self-signed', or 'acme': ordered and renewed by itself, self-signed until it is there. Without it the tenant is not served over TLS.",
   },
 )
 

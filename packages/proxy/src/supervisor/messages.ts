@@ -1,3 +1,4 @@
+import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { MetricsSnapshot } from '../observability/metrics.ts'
@@ -80,6 +81,8 @@ export type ToWorker =
       readonly pendingAfter: number | null
     }
   | { readonly type: 'purge-answer'; readonly id: number; readonly answer: PurgeAnswer }
+  /** All that validating authorities may ask for now; `challenges-known` answers it. May come before the start. */
+  | { readonly type: 'challenges'; readonly id: number; readonly answers: ChallengeAnswers }
   /** What memory holds; `census` answers it. */
   | { readonly type: 'take-census'; readonly id: number; readonly query: CensusQuery }
   | { readonly type: 'drain'; readonly deadlineMs: number }
@@ -98,6 +101,7 @@ export type FromWorker =
   /** A client's PURGE request; `purge-answer` answers it. */
   | { readonly type: 'purge'; readonly id: number; readonly message: PurgeMessage }
   | { readonly type: 'census'; readonly id: number; readonly census: Census }
+  | { readonly type: 'challenges-known'; readonly id: number }
   | { readonly type: 'drained' }
 
 /** Once per second: proof of life, and the numbers. */

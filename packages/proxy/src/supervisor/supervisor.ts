@@ -13,6 +13,7 @@ import {
 } from '../observability/metrics-merge.ts'
 import { setIndexAside } from '../storage/disk/index-file.ts'
 import { type Census, mergeCensuses } from '../storage/memory-census.ts'
+import { AcmeService } from './acme-service.ts'
 import { DiskEviction } from './disk-eviction.ts'
 import { type DryRun, dryRunOf } from './dry-run.ts'
 import { identityFor } from './identity.ts'
@@ -55,6 +56,7 @@ export class Supervisor {
   /** Indexes of the disk tier that were set aside because processes died of them. */
   indexesSetAside = 0
   readonly purges: PurgeService
+  readonly acme: AcmeService
   /** What is fetched at the start; null when nothing is. */
   readonly warming: Warming | null
   #config: Config
@@ -93,6 +95,13 @@ export class Supervisor {
             onEnded: (signal) => this.#suspectIndex(signal),
           })
     this.purges = new PurgeService(options)
+    this.acme = new AcmeService({
+      ...options,
+      tell: async (answers) => {
+        await Promise.all(this.slots.map((slot) => slot.tellChallenges(answers)))
+      },
+      onCertificate: () => this.#refreshCertificates(),
+    })
     const { warm } = options.config
     this.warming = warm === undefined ? null : new Warming(warm, options.logger)
     const surroundings = {
@@ -102,6 +111,7 @@ export class Supervisor {
       peers: { folder: this.#peerFolder.path, slots: options.config.workers },
       purges: this.purges,
       config: () => this.#config,
+      challenges: () => this.acme.answers,
       onBeat: (
         workerId: number,
         beat: {
@@ -141,7 +151,7 @@ export class Supervisor {
   /** Rejects, with nothing left behind, when an address cannot be had or no worker can serve. */
   async start(): Promise<void> {
     for (const notice of unsupportedNotices(this.#config)) this.#logger.warn(notice)
-    this.#config = await withIssuedCertificates(this.#config, this.#authority)
+    this.#config = await this.#withCertificates(this.#config)
     this.#sockets.open(this.#config.listen)
     if (!this.#sockets.keepsConnections) {
       this.#logger.warn('this Node has no net._createServerHandle: workers listen by themselves')
@@ -160,6 +170,7 @@ export class Supervisor {
       this.kill()
       throw error
     }
+    this.acme.start()
   }
 
   /** Whether every slot serves and all is warm, and if not, why. */
@@ -238,6 +249,7 @@ export class Supervisor {
     this.#sockets.closeAll()
     await stopped
     this.eviction?.stop()
+    await this.acme.stop()
     await this.purges.stop()
   }
 
@@ -247,6 +259,7 @@ export class Supervisor {
     for (const slot of this.slots) slot.kill()
     this.eviction?.stop()
     this.#sockets.closeAll()
+    void this.acme.stop()
     void this.purges.stop().catch(() => undefined)
   }
 
@@ -304,8 +317,7 @@ export class Supervisor {
     if (!loaded.ok) return this.#refuse(loaded.problems.map(formatProblem))
     const before = this.#config
     try {
-      const config = await withIssuedCertificates(loaded.config, this.#authority)
-      await this.#apply(config)
+      await this.#apply(await this.#withCertificates(loaded.config))
     } catch (error) {
       return this.#refuse([error instanceof Error ? error.message : String(error)])
     }
@@ -316,6 +328,22 @@ export class Supervisor {
     for (const message of messages) this.#logger.warn(message)
     this.#logger.info({ tenants: this.#config.tenants.length }, 'configuration applied')
     return { ok: true, messages }
+  }
+
+  #withCertificates(config: Config): Promise<Config> {
+    return withIssuedCertificates(config, this.#authority, (id) => this.acme.pairOf(id))
+  }
+
+  /** Every worker has what was issued for its next handshake. */
+  #refreshCertificates(): void {
+    void this.#enqueue(async () => {
+      if (this.#isStopping) return
+      try {
+        await this.#apply(await this.#withCertificates(this.#config))
+      } catch (error) {
+        this.#logger.error({ err: error }, 'a new certificate does not reach the workers')
+      }
+    })
   }
 
   #refuse(messages: string[]): ReloadResult {
@@ -331,11 +359,13 @@ export class Supervisor {
     // Workers that are starting take what is current when they are ready.
     this.#config = config
     this.purges.configure(config)
+    this.acme.configure(config)
     try {
       await Promise.all(this.slots.map((slot) => slot.configure(config)))
     } catch (error) {
       this.#config = before
       this.purges.configure(before)
+      this.acme.configure(before)
       const { removed: unwanted } = this.#sockets.open(before.listen)
       for (const slot of this.slots) slot.closeListeners(unwanted)
       this.#sockets.closeRemoved()

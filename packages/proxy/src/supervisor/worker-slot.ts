@@ -1,3 +1,4 @@
+import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import { BackOff } from './back-off.ts'
@@ -21,6 +22,8 @@ export interface SlotSurroundings {
   readonly identity: Identity | undefined
   readonly peers: PeerPlace
   readonly purges: PurgeService
+  /** What validating authorities may ask for now. */
+  challenges(): ChallengeAnswers
   /** The configuration that a worker should have now. */
   config(): Config
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
@@ -134,6 +137,13 @@ export class WorkerSlot {
     await Promise.all(workers.map((worker) => worker.drain(deadlineMs)))
   }
 
+  /** Resolves when whoever accepts connections here knows them. */
+  async tellChallenges(answers: ChallengeAnswers): Promise<void> {
+    const workers = [...this.#draining]
+    if (this.#current !== undefined) workers.push(this.#current)
+    await Promise.all(workers.map((worker) => worker.challenges(answers)))
+  }
+
   invalidate(keys: readonly string[]): void {
     this.#current?.invalidate(keys)
   }
@@ -187,6 +197,7 @@ export class WorkerSlot {
     )
     // Known to the worker before it accepts anything.
     purges.tellState(receiver)
+    void worker.challenges(this.#surroundings.challenges())
     await started
     // A reload during the start has gone past this worker.
     while (worker.config !== config()) await worker.configure(config())

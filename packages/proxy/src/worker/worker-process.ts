@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { ChallengeRegistry } from '@larder/certs/challenges'
 import type { PurgeMessage } from '@larder/purge-bus'
 import { createLogger } from '../observability/logger.ts'
 import { WorkerMetrics } from '../observability/metrics.ts'
@@ -17,6 +18,7 @@ let logger = createLogger({ level: 'info' })
 const metrics = new WorkerMetrics()
 let running: RunningWorker | undefined
 let isDraining = false
+const challenges = new ChallengeRegistry()
 const invalidated = new Set<string>()
 /** What came while the worker was starting. */
 let early: ToWorker[] = []
@@ -81,6 +83,10 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
       purging.get(message.id)?.(message.answer)
       purging.delete(message.id)
       return
+    case 'challenges':
+      challenges.replaceAll(message.answers)
+      tell({ type: 'challenges-known', id: message.id })
+      return
     case 'take-census': {
       const { id, query } = message
       tell({ type: 'census', id, census: await started().census(query) })
@@ -103,6 +109,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       announceInvalidation,
       peers: message.peers,
       purgeTable: message.purgeTable,
+      challenges,
       publishPurge,
     })
     const waiting = early
