@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DevelopmentAuthority } from '@larder/certs'
+import { ChallengeRegistry } from '@larder/certs/challenges'
 import { parsePurge } from '@larder/purge-bus'
 import t, { type Test } from 'tap'
 import type { Config } from '../../packages/proxy/src/config/config.ts'
@@ -99,6 +100,8 @@ export interface StartedProxy {
   listen(kind: 'http' | 'https', host: string, proxyProtocol?: boolean): Promise<number>
   /** A purge in plain words, as it comes to every worker from the bus. */
   purge(words: string): void
+  /** What validating authorities may ask for. */
+  readonly challenges: ChallengeRegistry
   /** Another configuration for the running proxy. */
   reconfigure(options: EdgeOptions): Promise<void>
 }
@@ -113,12 +116,13 @@ export async function startProxy(
   const config = await configFor(originUrl, options)
   const peers = { folder: mkdtempSync(join(tmpdir(), 'larder-test-')), slots: WORKERS }
   t.teardown(() => rmSync(peers.folder, { recursive: true, force: true }))
+  const challenges = new ChallengeRegistry()
   const workers: RunningWorker[] = []
   for (let slot = 0; slot < WORKERS; slot++) {
     const announceInvalidation = (keys: readonly string[]) => {
       for (const other of workers) if (other !== workers[slot]) other.invalidate(keys)
     }
-    const options = { config, slot, peers, clock, announceInvalidation, ...quiet() }
+    const options = { config, slot, peers, clock, challenges, announceInvalidation, ...quiet() }
     workers.push(await startWorker(options))
   }
   t.teardown(() => Promise.all(workers.map((worker) => worker.drain(0))))
@@ -142,6 +146,7 @@ export async function startProxy(
     https: await listen('https'),
     listen,
     purge,
+    challenges,
     reconfigure: async (changed) => {
       const next = await configFor(originUrl, changed)
       await Promise.all(workers.map((each) => each.configure(next)))

@@ -28,3 +28,10 @@ export async function withIssuedCertificates(
   }
   return Object.freeze({ ...config, tenants: Object.freeze(tenants) })
 }
+
+/** Of two configurations that differ in nothing else. */
+export function sameCertificates(a: Config, b: Config): boolean {
+  return a.tenants.every(
+    ({ certificate }, index) => certificate?.certPem === b.tenants[index].certificate?.certPem,
+  )
+}

@@ -18,7 +18,7 @@ import { DiskEviction } from './disk-eviction.ts'
 import { type DryRun, dryRunOf } from './dry-run.ts'
 import { identityFor } from './identity.ts'
 import { IndexSuspicion } from './index-suspicion.ts'
-import { withIssuedCertificates } from './issue-certificates.ts'
+import { sameCertificates, withIssuedCertificates } from './issue-certificates.ts'
 import { ListeningSockets } from './listening-sockets.ts'
 import type { CensusQuery, WorkerListener } from './messages.ts'
 import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
@@ -334,16 +334,25 @@ export class Supervisor {
     return withIssuedCertificates(config, this.#authority, (id) => this.acme.pairOf(id))
   }
 
-  /** Every worker has what was issued for its next handshake. */
+  /**
+   * Every worker has what was issued for its next handshake. Not in the queue, where workers that drain hold things up;
+   * and once more behind what is there, because a reload may have read what was issued before.
+   */
   #refreshCertificates(): void {
-    void this.#enqueue(async () => {
-      if (this.#isStopping) return
-      try {
-        await this.#apply(await this.#withCertificates(this.#config))
-      } catch (error) {
-        this.#logger.error({ err: error }, 'a new certificate does not reach the workers')
-      }
-    })
+    void this.#spreadCertificates()
+    void this.#enqueue(() => this.#spreadCertificates())
+  }
+
+  async #spreadCertificates(): Promise<void> {
+    try {
+      const before = this.#config
+      const config = await this.#withCertificates(before)
+      if (this.#isStopping || this.#config !== before || sameCertificates(before, config)) return
+      this.#config = config
+      await Promise.all(this.slots.map((slot) => slot.configure(config)))
+    } catch (error) {
+      this.#logger.error({ err: error }, 'a new certificate does not reach every worker')
+    }
   }
 
   #refuse(messages: string[]): ReloadResult {
