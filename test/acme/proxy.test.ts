@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import t, { type Test } from 'tap'
@@ -16,6 +16,8 @@ import { type Pebble, startPebble, withoutPebble } from '../support/pebble.ts'
 import { freePort, startRedis, withoutRedis } from '../support/redis-server.ts'
 
 const options = { skip: withoutPebble }
+/** Of the external account. */
+const HMAC_KEY = Buffer.alloc(32, 'hmac').toString('base64url')
 
 interface Site {
   readonly pebble: Pebble
@@ -26,7 +28,7 @@ interface Site {
 /** A tenant whose certificate an authority issues that validates on `httpPort`. */
 async function siteBehind(t: Test, more: Readonly<Record<string, unknown>> = {}): Promise<Site> {
   const httpPort = await freePort()
-  const pebble = await startPebble(t, { httpPort })
+  const pebble = await startPebble(t, { httpPort, externalAccounts: { 'kid-1': HMAC_KEY } })
   const origin = await startOrigin(t, (request, response) => response.end(`origin ${request.url}`))
   const config = {
     acme: {
@@ -34,6 +36,7 @@ async function siteBehind(t: Test, more: Readonly<Record<string, unknown>> = {})
       caFile: pebble.caFile,
       email: 'ops@larder.test',
       termsAgreed: true,
+      eab: { kid: 'kid-1', hmacFile: 'hmac.key' },
       challenges: ['http-01'],
     },
     tenants: [
@@ -51,6 +54,7 @@ async function startSite(
   folder = temporaryFolder(t),
 ): Promise<LarderProcess> {
   writeConfig(folder, config)
+  writeFileSync(join(folder, 'hmac.key'), `${HMAC_KEY}\n`, { mode: 0o600 })
   const words = ['start', '--config', 'larder.json', '--workers', '2']
   const listen = ['--http', `127.0.0.1:${httpPort}`, '--https', '127.0.0.1:0']
   return spawnLarder(t, [...words, ...listen, '--admin', '127.0.0.1:0'], folder).started()
@@ -101,9 +105,13 @@ t.test(
     const metrics = (await get(`${again.adminUrl}/metrics`)).body
     t.match(metrics, /larder_acme_orders_total\{result="issued"\} 1\n/)
     t.match(metrics, /larder_acme_certificates\{state="issued"\} 1\n/)
+    const status = (await get(`${again.adminUrl}/api/v1/acme`)).body
+    t.match(JSON.parse(status), {
+      certificates: [{ tenant: 'site', names: ['www.a.test'], failures: 0, expires: /^20/ }],
+    })
 
     const state = join(folder, '.larder/acme')
-    const secrets: string[] = []
+    const secrets: string[] = [HMAC_KEY]
     const files = readdirSync(state, { recursive: true, withFileTypes: true })
     for (const file of files) {
       const path = join(file.parentPath, file.name)
@@ -113,7 +121,7 @@ t.test(
       const keys = readFileSync(path, 'utf8').matchAll(/PRIVATE KEY-----(?:\\n|\n)([\w+/=]+)/g)
       for (const [, line] of keys) secrets.push(line)
     }
-    t.equal(secrets.length, 2, 'the key of the account and of the certificate')
+    t.equal(secrets.length, 3, 'those of the account and of the certificate are there')
     const told = [
       again.stdout,
       again.stderr,

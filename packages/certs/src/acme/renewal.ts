@@ -87,6 +87,7 @@ interface Entry {
   lastError: string | undefined
   /** Its names have changed: what failed before says nothing about them. */
   isNew: boolean
+  /** Waiting for its turn, or attended to. */
   isUnderWay: boolean
 }
 
@@ -123,7 +124,9 @@ export class Renewer {
   readonly #stopping = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #isStarted = false
-  readonly #underWay = new Set<Promise<void>>()
+  readonly #lanes = new Set<Promise<void>>()
+  /** Due, and waiting for a lane; each certificate is there once at most. */
+  readonly #queue: { readonly entry: Entry; readonly resolve: () => void }[] = []
 
   constructor(options: RenewerOptions) {
     this.#options = options
@@ -155,7 +158,7 @@ export class Renewer {
     clearTimeout(this.#timer)
     this.#isStarted = false
     this.#stopping.abort(new AcmeError('here', 'The proxy is stopping.'))
-    await Promise.all(this.#underWay)
+    await Promise.all(this.#lanes)
   }
 
   status(): RenewalStatus[] {
@@ -171,18 +174,30 @@ export class Renewer {
   /** Does what is due, and resolves when it is done. Called by the timer, and by tests that move the clock. */
   async tick(): Promise<void> {
     const now = this.#now()
-    const due = [...this.#entries.values()].filter(
-      ({ nextAt, isUnderWay }) => nextAt <= now && !isUnderWay,
-    )
-    const next = async () => {
-      for (let entry = due.pop(); entry !== undefined; entry = due.pop()) {
-        if (this.#stopping.signal.aborted) return
-        await this.#attend(entry)
-      }
+    const done: Promise<void>[] = []
+    for (const entry of this.#entries.values()) {
+      if (entry.nextAt > now || entry.isUnderWay) continue
+      entry.isUnderWay = true
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#queue.push({ entry, resolve })
+      done.push(promise)
     }
-    const work = Promise.all(Array.from({ length: MAX_CONCURRENT }, next)).then(() => {})
-    this.#underWay.add(work)
-    await work.finally(() => this.#underWay.delete(work))
+    while (this.#lanes.size < MAX_CONCURRENT && this.#lanes.size < this.#queue.length) {
+      const lane: Promise<void> = this.#work().finally(() => this.#lanes.delete(lane))
+      this.#lanes.add(lane)
+    }
+    await Promise.all(done)
+  }
+
+  /** One after the other, until nobody waits any more. */
+  async #work(): Promise<void> {
+    // Begins behind its caller, so that all lanes of a tick begin.
+    await Promise.resolve()
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      if (!this.#stopping.signal.aborted) await this.#attend(next.entry)
+      next.entry.isUnderWay = false
+      next.resolve()
+    }
   }
 
   #arm(): void {
@@ -200,7 +215,6 @@ export class Renewer {
   }
 
   async #attend(entry: Entry): Promise<void> {
-    entry.isUnderWay = true
     try {
       const due = await this.#dueOf(entry)
       if (due.at > this.#now()) this.#planned(entry, due)
@@ -208,8 +222,6 @@ export class Renewer {
     } catch (error) {
       // The vault or the leases are out of reach.
       this.#failed(entry, asError(error), entry.failures + 1, undefined)
-    } finally {
-      entry.isUnderWay = false
     }
   }
 

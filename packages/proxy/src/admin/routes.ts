@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { renderPrometheus } from '../observability/prometheus.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
+import { registerAcmeRoutes } from './acme-routes.ts'
 import { registerHotRoutes } from './hot-routes.ts'
 import { sendProblem } from './problem-details.ts'
 import { registerPurgeRoutes } from './purge-routes.ts'
@@ -11,6 +12,7 @@ import { visibleConfig } from './visible-config.ts'
 export function registerRoutes(app: FastifyInstance, supervisor: Supervisor): void {
   registerPurgeRoutes(app, supervisor)
   registerHotRoutes(app, supervisor)
+  registerAcmeRoutes(app, supervisor)
   app.get(
     '/healthz',
     { config: { access: 'anyone' }, schema: { summary: 'The primary is alive.', security: [] } },

@@ -10,12 +10,15 @@ export interface AcmeServiceOptions {
   readonly config: Config
   readonly stateFolder: string
   readonly logger: Logger
+  /** Where what is issued goes; without it a folder of this machine. */
+  readonly vault?: FencedVault
   /** All workers of this machine; resolves when they know. */
   tell(answers: ChallengeAnswers): Promise<void>
   /** There is a new certificate: `pairOf` gives it. */
   onCertificate(): void
 }
 
+const PREFIX = 'acme:'
 const DAY_MS = 86_400_000
 /** From here on a failure is an error, not a warning. */
 const URGENT_DAYS = 7
@@ -38,6 +41,7 @@ export class AcmeService {
   constructor(options: AcmeServiceOptions) {
     this.#options = options
     this.#config = options.config
+    if (options.vault !== undefined) this.#openedVault = Promise.resolve(options.vault)
   }
 
   /** What validating authorities may ask for now; for a worker that starts. */
@@ -74,8 +78,9 @@ export class AcmeService {
     await this.#queue
   }
 
-  status(): RenewalStatus[] {
-    return this.#engine?.status() ?? []
+  status(): (RenewalStatus & { readonly tenant: string })[] {
+    const all = this.#engine?.status() ?? []
+    return all.map((status) => ({ ...status, tenant: status.id.slice(PREFIX.length) }))
   }
 
   /** Does what the configuration says. */
@@ -187,7 +192,7 @@ export class AcmeService {
 
 /** Names a tenant's certificate among those of other sources. */
 function certificateId(tenantId: string): string {
-  return `acme:${tenantId}`
+  return PREFIX + tenantId
 }
 
 function targetsOf(config: Config): RenewalTarget[] {

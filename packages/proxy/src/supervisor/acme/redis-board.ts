@@ -38,6 +38,8 @@ export class RedisBoard implements ChallengeBoard {
   /** Reads, one after the other: the last one told is the last one read. */
   #reading: Promise<void> = Promise.resolve()
   #isStopped = false
+  /** Looks again when what is there has had its time. */
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: RedisBoardOptions) {
     this.#options = options
@@ -54,6 +56,7 @@ export class RedisBoard implements ChallengeBoard {
 
   stop(): void {
     this.#isStopped = true
+    clearTimeout(this.#timer)
   }
 
   async publish(challenges: readonly PendingChallenge[]): Promise<void> {
@@ -117,6 +120,10 @@ export class RedisBoard implements ChallengeBoard {
       const { redis, book } = this.#options
       const texts = Object.values(await redis.hgetall(this.#key)).slice(0, MAX_CHALLENGES)
       await book.replaceAll(texts.flatMap((text) => readChallenge(text)))
+      clearTimeout(this.#timer)
+      if (texts.length > 0 && !this.#isStopped) {
+        this.#timer = setTimeout(() => void this.#heard(''), CHALLENGE_FOR_MS + 1_000).unref()
+      }
     })
     this.#reading = read.catch(() => {})
     return read
