@@ -1,7 +1,8 @@
-import { once } from 'node:events'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
+import { request } from 'node:https'
 import { join } from 'node:path'
-import { connect } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import {
   get,
@@ -12,7 +13,7 @@ import {
   waitFor,
   writeConfig,
 } from '../support/larder-process.ts'
-import { type Pebble, startPebble, withoutPebble } from '../support/pebble.ts'
+import { type Pebble, type PebbleOptions, startPebble, withoutPebble } from '../support/pebble.ts'
 import { freePort, startRedis, withoutRedis } from '../support/redis-server.ts'
 
 const options = { skip: withoutPebble }
@@ -23,13 +24,27 @@ interface Site {
   readonly pebble: Pebble
   readonly httpPort: number
   readonly config: Readonly<Record<string, unknown>>
+  /** Answers that the origin owes. */
+  readonly slow: readonly ServerResponse[]
 }
 
 /** A tenant whose certificate an authority issues that validates on `httpPort`. */
-async function siteBehind(t: Test, more: Readonly<Record<string, unknown>> = {}): Promise<Site> {
+async function siteBehind(
+  t: Test,
+  more: Readonly<Record<string, unknown>> = {},
+  authority: PebbleOptions = {},
+): Promise<Site> {
   const httpPort = await freePort()
-  const pebble = await startPebble(t, { httpPort, externalAccounts: { 'kid-1': HMAC_KEY } })
-  const origin = await startOrigin(t, (request, response) => response.end(`origin ${request.url}`))
+  const pebble = await startPebble(t, {
+    httpPort,
+    externalAccounts: { 'kid-1': HMAC_KEY },
+    ...authority,
+  })
+  const slow: ServerResponse[] = []
+  const origin = await startOrigin(t, (request, response) => {
+    if (request.url === '/slow') slow.push(response)
+    else response.end(`origin ${request.url}`)
+  })
   const config = {
     acme: {
       directory: pebble.directoryUrl,
@@ -44,7 +59,7 @@ async function siteBehind(t: Test, more: Readonly<Record<string, unknown>> = {})
     ],
     ...more,
   }
-  return { pebble, httpPort, config }
+  return { pebble, httpPort, config, slow }
 }
 
 async function startSite(
@@ -60,18 +75,22 @@ async function startSite(
   return spawnLarder(t, [...words, ...listen, '--admin', '127.0.0.1:0'], folder).started()
 }
 
-/** Who has issued the certificate that a handshake shows, and its serial number. */
-async function shown(larder: LarderProcess): Promise<{ issuer: string; serial: string }> {
-  const socket = connect({
-    port: larder.httpsPort,
-    host: '127.0.0.1',
-    servername: 'www.a.test',
-    rejectUnauthorized: false,
+/** Who has issued the certificate that a client is shown, and its serial number. */
+function shown(larder: LarderProcess): Promise<{ issuer: string; serial: string }> {
+  const place = { port: larder.httpsPort, host: '127.0.0.1', path: '/' }
+  const name = { servername: 'www.a.test', headers: { host: 'www.a.test' } }
+  const options = { ...place, ...name, rejectUnauthorized: false, agent: false }
+  return new Promise((resolve, reject) => {
+    const sent = request(options, (response) => {
+      // What answers an https request came over TLS.
+      const { issuer, serialNumber } = (response.socket as TLSSocket).getPeerCertificate()
+      response
+        .resume()
+        .on('end', () => resolve({ issuer: String(issuer.CN), serial: serialNumber }))
+    })
+    sent.on('error', reject)
+    sent.end()
   })
-  await once(socket, 'secureConnect')
-  const { issuer, serialNumber } = socket.getPeerCertificate()
-  socket.destroy()
-  return { issuer: String(issuer.CN), serial: serialNumber }
 }
 
 t.test(
@@ -152,12 +171,21 @@ t.test('a tenant that comes with a reload gets its certificate, too', options, a
   await waitFor(async () => /Pebble/.test((await shown(larder)).issuer), 30_000)
 })
 
-t.test('a worker that begins in the middle of a validation answers, too', options, async (t) => {
-  const site = await siteBehind(t)
+t.test('a renewed certificate does not wait for a worker that drains', options, async (t) => {
+  const site = await siteBehind(t, {}, { validitySeconds: 15 })
   const larder = await startSite(t, site, site.httpPort)
+  await waitFor(async () => /Pebble/.test((await shown(larder)).issuer), 30_000)
+  const first = await shown(larder)
+  const slow = get(`http://127.0.0.1:${site.httpPort}/slow`, { headers: { host: 'www.a.test' } })
+  await waitFor(() => site.slow.length === 1)
   larder.child.kill('SIGUSR2')
-  await waitFor(async () => /Pebble/.test((await shown(larder)).issuer), 90_000)
-  t.pass('issued, whichever worker was asked')
+  await waitFor(() => larder.stderr.includes('replacing workers'))
+  await waitFor(async () => (await shown(larder)).serial !== first.serial, 30_000)
+  t.notMatch(larder.stderr, /workers are replaced/, 'one still drains')
+  for (let i = 0; i < 10; i++)
+    t.not((await shown(larder)).serial, first.serial, 'nor does it come back')
+  for (const response of site.slow) response.end('at last')
+  t.equal((await slow).body, 'at last')
 })
 
 t.test(
