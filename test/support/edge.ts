@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DevelopmentAuthority } from '@larder/certs'
 import { ChallengeRegistry } from '@larder/certs/challenges'
 import { parsePurge } from '@larder/purge-bus'
 import t, { type Test } from 'tap'
@@ -10,7 +9,8 @@ import { loadConfigText } from '../../packages/proxy/src/config/load.ts'
 import type { Clock } from '../../packages/proxy/src/http/clock.ts'
 import { createLogger } from '../../packages/proxy/src/observability/logger.ts'
 import { WorkerMetrics } from '../../packages/proxy/src/observability/metrics.ts'
-import { withIssuedCertificates } from '../../packages/proxy/src/supervisor/issue-certificates.ts'
+import { CertificateService } from '../../packages/proxy/src/supervisor/certificates/certificate-service.ts'
+import type { ToWorker } from '../../packages/proxy/src/supervisor/messages.ts'
 import { type RunningWorker, startWorker } from '../../packages/proxy/src/worker/start-worker.ts'
 import type { Client, ClientExchange, Protocol, RequestSpec } from './client.ts'
 import { Http1Client } from './h1-client.ts'
@@ -53,7 +53,8 @@ type EdgeTest = (t: Test, edge: Edge) => void | Promise<void>
 /** `LARDER_TEST_WORKERS=2` runs every test on a machine of two workers, of which one owns a key. */
 const WORKERS = Number(process.env.LARDER_TEST_WORKERS ?? 1)
 const PROTOCOLS: readonly Protocol[] = ['h1', 'h2']
-const authority = new DevelopmentAuthority(t.testdir({}))
+/** One development authority for all proxies of a test file. */
+const stateFolder = t.testdir({})
 
 /** The same promise on every protocol, each with an origin and a proxy of its own. */
 export function onBoth(promise: string, body: EdgeTest): void
@@ -113,7 +114,13 @@ export async function startProxy(
   options: EdgeOptions = {},
   clock?: Clock,
 ): Promise<StartedProxy> {
-  const config = await configFor(originUrl, options)
+  const read = configFor(originUrl, options)
+  const certificates = new CertificateService({ config: read, stateFolder, ...quiet() })
+  t.teardown(() => certificates.stop())
+  await certificates.start()
+  const staged = await certificates.stage(read)
+  certificates.apply(staged)
+  const { config } = staged
   const peers = { folder: mkdtempSync(join(tmpdir(), 'larder-test-')), slots: WORKERS }
   t.teardown(() => rmSync(peers.folder, { recursive: true, force: true }))
   const challenges = new ChallengeRegistry()
@@ -122,8 +129,10 @@ export async function startProxy(
     const announceInvalidation = (keys: readonly string[]) => {
       for (const other of workers) if (other !== workers[slot]) other.invalidate(keys)
     }
-    const options = { config, slot, peers, clock, challenges, announceInvalidation, ...quiet() }
-    workers.push(await startWorker(options))
+    const names = certificates.join(receiver(`${slot}`, certificates, () => workers[slot]))
+    const own = { names, ask: (pattern: string) => certificates.ask(pattern) }
+    const common = { config, slot, peers, clock, challenges, announceInvalidation, ...quiet() }
+    workers.push(await startWorker({ ...common, certificates: own }))
   }
   t.teardown(() => Promise.all(workers.map((worker) => worker.drain(0))))
   // Clients meet the last worker; the others own their share of the keys.
@@ -148,20 +157,33 @@ export async function startProxy(
     purge,
     challenges,
     reconfigure: async (changed) => {
-      const next = await configFor(originUrl, changed)
-      await Promise.all(workers.map((each) => each.configure(next)))
+      const next = await certificates.stage(configFor(originUrl, changed))
+      certificates.apply(next)
+      await certificates.settled()
+      await Promise.all(workers.map((each) => each.configure(next.config)))
     },
   }
+}
+
+/** What a worker process does with messages about certificates. */
+function receiver(name: string, certificates: CertificateService, worker: () => RunningWorker) {
+  const send = (message: ToWorker) => {
+    if (message.type === 'certificate-names') worker().certificates.learn(message.names)
+    if (message.type !== 'certificates-changed') return
+    worker().certificates.changed(message.names, message.hasFallback)
+    certificates.seen(name, message.number)
+  }
+  return { name, send }
 }
 
 function quiet() {
   return { metrics: new WorkerMetrics(), logger: createLogger({ level: 'error' }) }
 }
 
-async function configFor(
+function configFor(
   originUrl: string,
   { rules = [], tenant = {}, otherTenants = [], ...options }: EdgeOptions,
-): Promise<Config> {
+): Config {
   const written = {
     listen: { http: ['127.0.0.1:0'], https: ['127.0.0.1:0'] },
     logging: { access: { output: 'off' } },
@@ -180,5 +202,5 @@ async function configFor(
   }
   const loaded = loadConfigText(JSON.stringify(written), 'larder.json')
   if (!loaded.ok) throw new Error(loaded.problems.map(({ message }) => message).join('\n'))
-  return withIssuedCertificates(loaded.config, authority)
+  return loaded.config
 }

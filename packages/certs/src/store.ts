@@ -1,110 +1,312 @@
+import { X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
-import type { CertificatePair } from './read.ts'
+import { NameFilter, type NameFilterImage } from './name-filter.ts'
+import type { CertificateSet } from './vault.ts'
 
-/** A pair and the names it answers to: exact, `*.name` for one label in front, `*` for every name left. */
-export interface CertificateEntry extends CertificatePair {
-  readonly names: readonly string[]
+/** What there is to ask for. */
+export interface NamesImage {
+  readonly filter: NameFilterImage
+  /** Whether '*' is worth a question: it answers names that nobody has, and clients that name none. */
+  readonly hasFallback: boolean
 }
 
 export interface CertificateStoreOptions {
-  /** What a client gets that asks for a name nobody has, or for none, when no entry is for `*`. */
-  readonly unknownServerName: 'refuse' | 'default'
+  /** Asks for the set of a name, of a wildcard (`*.name`), or of '*'; null when there is none. */
+  readonly ask: (pattern: string) => Promise<CertificateSet | null>
+  readonly names: NamesImage
+  /** Sets held at most; the one unused for longest makes room. */
+  readonly maxContexts: number
   /** Ciphers, versions, session ticket keys; the same for every context. */
   readonly secureContext?: SecureContextOptions
-  /** A pair that OpenSSL refuses: told once, and its names are refused from then on. */
-  readonly onError?: (error: unknown, names: readonly string[]) => void
+  /** A set that OpenSSL refuses, or a question that failed. */
+  readonly onError?: (error: unknown, pattern: string) => void
+  /** ms, monotonic. */
+  readonly now?: () => number
 }
 
+export interface CertificateStoreCounts {
+  /** Handshakes whose set was there. */
+  hits: number
+  questions: number
+  /** Handshakes for names that nobody has, or clients that name none, without a certificate for them. */
+  unknown: number
+  /** Questions that failed, were not answered in time, or were not put because too many waited. */
+  failures: number
+  evictions: number
+}
+
+/** How long a handshake waits for an answer. */
+const ANSWER_LIMIT_MS = 3_000
+/** Questions that wait; with more, handshakes are refused. */
+const MAX_QUESTIONS = 1_000
+/** Names that turned out not to be there. */
+const MAX_ABSENT = 10_000
+const ABSENT_MS = 10_000
+/** How often a question is put again because the answer has changed meanwhile. */
+const MAX_REPEATS = 3
+const FALLBACK = '*'
+
 /**
- * Certificates by server name (SNI, RFC 6066 §3). Contexts cost memory and time, so each is made when the first
- * client asks for it, and kept over `replaceAll` when its pair stays the same.
+ * Certificates by server name (SNI, RFC 6066 §3): exact, then a wildcard for the first label (RFC 9525 §6.3), then what
+ * answers everyone else. Holds what is in use and asks for the rest; what is told to have changed is asked for again
+ * at the next handshake, and the old one serves only when there is no answer.
  */
 export class CertificateStore {
-  #options: CertificateStoreOptions
-  #byName = new Map<string, LazyContext>()
-  #first: LazyContext | undefined
+  readonly counts: CertificateStoreCounts = {
+    hits: 0,
+    questions: 0,
+    unknown: 0,
+    failures: 0,
+    evictions: 0,
+  }
+  readonly #options: CertificateStoreOptions
+  readonly #now: () => number
+  #filter: NameFilter
+  #hasFallback: boolean
+  /** By id of the set, the one unused for longest first. */
+  readonly #held = new Map<string, HeldSet>()
+  readonly #patterns = new Map<string, { id: string; isCurrent: boolean }>()
+  /** Until when they are taken to be absent. */
+  readonly #absent = new Map<string, number>()
+  readonly #questions = new Map<string, Question>()
 
-  constructor(options: CertificateStoreOptions, entries: readonly CertificateEntry[] = []) {
+  constructor(options: CertificateStoreOptions) {
     this.#options = options
-    this.replaceAll(entries)
+    this.#now = options.now ?? (() => performance.now())
+    this.#filter = new NameFilter(options.names.filter)
+    this.#hasFallback = options.names.hasFallback
+    this.#prepareFallback()
   }
 
-  /** Swaps everything at once; handshakes under way keep what they were given. */
-  replaceAll(
-    entries: readonly CertificateEntry[],
-    options: CertificateStoreOptions = this.#options,
-  ): void {
-    const reusable = new Map<string, LazyContext>()
-    if (options.secureContext === this.#options.secureContext) {
-      for (const context of this.#byName.values()) reusable.set(context.identity, context)
+  /** Sets held. */
+  get size(): number {
+    return this.#held.size
+  }
+
+  /**
+   * The context for a name as the client sent it; null = refuse the handshake. Never throws or rejects. `signatures`
+   * says what the client can verify, as `TLSSocket.getSharedSigalgs` does within the SNI callback; it is asked where
+   * there are keys of two kinds. Without it the client is given RSA, which everyone can verify.
+   */
+  contextFor(
+    serverName: string | undefined,
+    signatures: () => readonly string[] = () => [],
+  ): SecureContext | null | Promise<SecureContext | null> {
+    const found = this.#find(serverName)
+    if (found instanceof Promise) return found.then((held) => this.#contextOf(held, signatures))
+    if (found !== null) this.counts.hits++
+    return this.#contextOf(found, signatures)
+  }
+
+  /** The same as text, for transports that have contexts of their own. */
+  async pairsFor(serverName: string | undefined): Promise<CertificateSet | null> {
+    return (await this.#find(serverName))?.set ?? null
+  }
+
+  /** What is held for these names may be old; they may also be new. */
+  changed(names: readonly string[], hasFallback: boolean): void {
+    this.#hasFallback = hasFallback
+    for (const name of names) {
+      this.#filter.add(name)
+      this.#absent.delete(name)
+      const known = this.#patterns.get(name)
+      if (known !== undefined) known.isCurrent = false
+      const question = this.#questions.get(name)
+      if (question !== undefined) question.isOutdated = true
     }
-    const byName = new Map<string, LazyContext>()
-    let first: LazyContext | undefined
-    for (const entry of entries) {
-      const fresh = new LazyContext(entry, options)
-      const context = reusable.get(fresh.identity) ?? fresh
-      first ??= context
-      for (const name of entry.names) byName.set(name.toLowerCase(), context)
-    }
-    this.#options = options
-    this.#byName = byName
-    this.#first = first
+    this.#prepareFallback()
   }
 
-  /** The context for a name as the client sent it; null = refuse the handshake. Never throws. */
-  contextFor(serverName: string | undefined): SecureContext | null {
-    return this.#find(serverName)?.get() ?? null
+  /** Other names than before, all of them. */
+  learn({ filter, hasFallback }: NamesImage): void {
+    this.#filter = new NameFilter(filter)
+    this.#hasFallback = hasFallback
+    this.#absent.clear()
+    this.#prepareFallback()
   }
 
-  #find(serverName: string | undefined): LazyContext | undefined {
+  /** Clients that name nobody cannot be made to wait within the handshake: what answers them is held beforehand. */
+  #prepareFallback(): void {
+    if (this.#hasFallback) void this.#look(FALLBACK)
+  }
+
+  #find(serverName: string | undefined): HeldSet | null | Promise<HeldSet | null> {
+    const patterns: string[] = []
     // A pattern is no name: whoever asks for one gets what unknown names get.
     if (serverName !== undefined && serverName !== '' && !serverName.includes('*')) {
       const name = canonicalName(serverName)
-      const exact = this.#byName.get(name)
-      if (exact !== undefined) return exact
+      if (this.#filter.has(name)) patterns.push(name)
       const dot = name.indexOf('.')
       // A wildcard stands for exactly one label (RFC 9525 §6.3), and not for an empty one.
-      const wildcard = dot > 0 ? this.#byName.get(`*${name.slice(dot)}`) : undefined
-      if (wildcard !== undefined) return wildcard
+      const wildcard = dot > 0 ? `*${name.slice(dot)}` : ''
+      if (wildcard !== '' && this.#filter.has(wildcard)) patterns.push(wildcard)
     }
-    const fallback = this.#byName.get('*')
-    if (fallback !== undefined) return fallback
-    return this.#options.unknownServerName === 'default' ? this.#first : undefined
-  }
-}
-
-class LazyContext {
-  readonly identity: string
-  readonly #entry: CertificateEntry
-  readonly #options: CertificateStoreOptions
-  #context: SecureContext | null | undefined
-
-  constructor(entry: CertificateEntry, options: CertificateStoreOptions) {
-    this.identity = `${entry.certPem}\n${entry.keyPem}`
-    this.#entry = entry
-    this.#options = options
-    this.#context = undefined
+    if (this.#hasFallback) patterns.push(FALLBACK)
+    return this.#firstOf(patterns, 0)
   }
 
-  get(): SecureContext | null {
-    if (this.#context !== undefined) return this.#context
-    const { certPem, keyPem, names } = this.#entry
+  #firstOf(patterns: readonly string[], from: number): HeldSet | null | Promise<HeldSet | null> {
+    for (let index = from; index < patterns.length; index++) {
+      const found = this.#look(patterns[index])
+      if (found instanceof Promise) {
+        return found.then((held) => held ?? this.#firstOf(patterns, index + 1))
+      }
+      if (found !== null) return found
+    }
+    this.counts.unknown++
+    return null
+  }
+
+  #look(pattern: string): HeldSet | null | Promise<HeldSet | null> {
+    const known = this.#patterns.get(pattern)
+    if (known?.isCurrent) return this.#use(known.id)
+    const absentUntil = this.#absent.get(pattern)
+    if (absentUntil !== undefined && absentUntil > this.#now()) return null
+    const waiting = this.#questions.get(pattern)
+    if (waiting !== undefined) return waiting.answer
+    if (this.#questions.size >= MAX_QUESTIONS) {
+      this.counts.failures++
+      return this.#heldFor(pattern)
+    }
+    const question: Question = { isOutdated: false, answer: Promise.resolve(null) }
+    this.#questions.set(pattern, question)
+    question.answer = this.#ask(pattern, question)
+    return question.answer
+  }
+
+  /** Resolves to what is to be served, the old one when there is no answer. */
+  async #ask(pattern: string, question: Question): Promise<HeldSet | null> {
+    const late = Promise.withResolvers<'late'>()
+    const timer = setTimeout(() => late.resolve('late'), ANSWER_LIMIT_MS)
     try {
-      this.#context = createSecureContext({
-        ...this.#options.secureContext,
-        cert: certPem,
-        key: keyPem,
-      })
+      for (let round = 0; ; round++) {
+        question.isOutdated = false
+        this.counts.questions++
+        const answer = await Promise.race([this.#options.ask(pattern), late.promise])
+        if (answer === 'late') throw new Error(`No answer within ${ANSWER_LIMIT_MS} ms.`)
+        // What came was on its way already when something newer became known.
+        if (question.isOutdated && round < MAX_REPEATS) continue
+        return this.#accept(pattern, answer, !question.isOutdated)
+      }
+    } catch (error) {
+      this.counts.failures++
+      this.#options.onError?.(error, pattern)
+      return this.#heldFor(pattern)
+    } finally {
+      clearTimeout(timer)
+      this.#questions.delete(pattern)
+    }
+  }
+
+  #accept(pattern: string, set: CertificateSet | null, isCurrent: boolean): HeldSet | null {
+    const known = this.#patterns.get(pattern)
+    if (known !== undefined && known.id !== set?.id) this.#forget(pattern, known.id)
+    if (set === null) {
+      if (this.#absent.size >= MAX_ABSENT) this.#absent.clear()
+      this.#absent.set(pattern, this.#now() + ABSENT_MS)
+      return null
+    }
+    const before = this.#held.get(set.id)
+    // An older one never takes the place of a newer one, whatever way it came.
+    const held =
+      before !== undefined && before.set.version >= set.version
+        ? before
+        : { set, contexts: [], signatures: undefined, patterns: before?.patterns ?? new Set() }
+    held.patterns.add(pattern)
+    this.#patterns.set(pattern, { id: set.id, isCurrent })
+    this.#held.delete(set.id)
+    this.#held.set(set.id, held)
+    this.#evict()
+    return held
+  }
+
+  #forget(pattern: string, id: string): void {
+    this.#patterns.delete(pattern)
+    const held = this.#held.get(id)
+    held?.patterns.delete(pattern)
+    if (held?.patterns.size === 0) this.#held.delete(id)
+  }
+
+  #evict(): void {
+    for (const [id, held] of this.#held) {
+      if (this.#held.size <= this.#options.maxContexts) return
+      this.#held.delete(id)
+      for (const pattern of held.patterns) this.#patterns.delete(pattern)
+      this.counts.evictions++
+    }
+  }
+
+  #use(id: string): HeldSet | null {
+    const held = this.#held.get(id)
+    if (held === undefined) return null
+    this.#held.delete(id)
+    this.#held.set(id, held)
+    return held
+  }
+
+  #heldFor(pattern: string): HeldSet | null {
+    const known = this.#patterns.get(pattern)
+    return known === undefined ? null : this.#use(known.id)
+  }
+
+  /**
+   * Contexts cost memory and time: each is made when the first client needs it, with one pair. Node takes only the last
+   * certificate of a context that an SNI callback gives it, so OpenSSL cannot choose between two.
+   */
+  #contextOf(held: HeldSet | null, signatures: () => readonly string[]): SecureContext | null {
+    if (held === null) return null
+    const { pairs, names, id } = held.set
+    const index = pairs.length < 2 ? 0 : choosePair(held, signatures())
+    const known = held.contexts[index]
+    if (known !== undefined) return known
+    let context: SecureContext | null = null
+    try {
+      const { certPem, keyPem } = pairs[index]
+      context = createSecureContext({ ...this.#options.secureContext, cert: certPem, key: keyPem })
     } catch (error) {
       // An exception inside the SNI callback would end the worker.
-      this.#context = null
-      this.#options.onError?.(error, names)
+      this.#options.onError?.(error, names[0] ?? id)
     }
-    return this.#context
+    held.contexts[index] = context
+    return context
   }
 }
 
-function canonicalName(name: string): string {
+/** What the client must offer for a key on this curve (RFC 8446 §4.2.3), as Node calls it. */
+const SIGNATURE_OF_CURVE: Readonly<Record<string, string>> = {
+  prime256v1: 'ECDSA+SHA256',
+  secp384r1: 'ECDSA+SHA384',
+  secp521r1: 'ECDSA+SHA512',
+}
+
+/** ECDSA costs less, so whoever can verify it gets it. */
+function choosePair(held: HeldSet, offered: readonly string[]): number {
+  held.signatures ??= held.set.pairs.map(({ certPem }) => {
+    const curve = new X509Certificate(certPem).publicKey.asymmetricKeyDetails?.namedCurve
+    return curve === undefined ? undefined : SIGNATURE_OF_CURVE[curve]
+  })
+  const ecdsa = held.signatures.findIndex((one) => one !== undefined && offered.includes(one))
+  if (ecdsa !== -1) return ecdsa
+  return Math.max(0, held.signatures.indexOf(undefined))
+}
+
+interface HeldSet {
+  readonly set: CertificateSet
+  /** By pair; null = it cannot be used. */
+  readonly contexts: (SecureContext | null)[]
+  /** By pair: what a client has to offer for it; undefined = RSA. Known when it was needed. */
+  signatures: readonly (string | undefined)[] | undefined
+  /** That lead here. */
+  readonly patterns: Set<string>
+}
+
+interface Question {
+  /** Something has changed since it was put. */
+  isOutdated: boolean
+  answer: Promise<HeldSet | null>
+}
+
+export function canonicalName(name: string): string {
   const lower = name.toLowerCase()
   return lower.endsWith('.') ? lower.slice(0, -1) : lower
 }

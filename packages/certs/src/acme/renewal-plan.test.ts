@@ -10,7 +10,8 @@ const NAMES = ['a.test', 'www.a.test']
 
 function facts(more: Partial<CertificateFacts> = {}): CertificateFacts {
   const period = { notBeforeAt: 0, notAfterAt: 90 * DAY_MS }
-  return { names: NAMES, ...period, issuer: 'CN=Authority', fingerprint: '00'.repeat(32), ...more }
+  const issued = { issuer: 'CN=Authority', serial: '01', keyKind: 'ecdsa' } as const
+  return { names: NAMES, ...period, ...issued, fingerprint: '00'.repeat(32), ...more }
 }
 
 function window(startDay: number, endDay: number) {

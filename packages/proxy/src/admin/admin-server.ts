@@ -26,7 +26,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     /** Least role; 'anyone' for what a load balancer asks. */
-    access?: 'anyone' | 'read' | 'purge' | 'admin'
+    access?: 'anyone' | 'read' | 'purge' | 'certificates' | 'admin'
     /** Whether a token of one tenant may use it. */
     tenantMayUse?: boolean
   }
@@ -118,7 +118,7 @@ async function buildApp(supervisor: Supervisor, logger: Logger): Promise<Fastify
       security: [{ token: [] }],
     },
   })
-  await app.register(async (scope) => registerRoutes(scope, supervisor))
+  await app.register(async (scope) => registerRoutes(scope, supervisor, logger))
   await app.ready()
   return app
 }

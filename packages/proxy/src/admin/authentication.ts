@@ -70,10 +70,15 @@ export class Authentication {
   }
 }
 
-const RANK: Readonly<Record<AdminRole, number>> = { read: 0, purge: 1, admin: 2 }
+const REACHES: Readonly<Record<AdminRole, readonly AdminRole[]>> = {
+  read: ['read'],
+  purge: ['read', 'purge'],
+  certificates: ['read', 'certificates'],
+  admin: ['read', 'purge', 'certificates', 'admin'],
+}
 
 export function roleReaches(role: AdminRole, needed: AdminRole): boolean {
-  return RANK[role] >= RANK[needed]
+  return REACHES[role].includes(needed)
 }
 
 export function isLoopback(address: string): boolean {

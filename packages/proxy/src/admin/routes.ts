@@ -1,15 +1,18 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import type { Logger } from '../observability/logger.ts'
 import { renderPrometheus } from '../observability/prometheus.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
 import { registerAcmeRoutes } from './acme-routes.ts'
+import { registerCertificateRoutes } from './certificate-routes.ts'
 import { registerHotRoutes } from './hot-routes.ts'
 import { sendProblem } from './problem-details.ts'
 import { registerPurgeRoutes } from './purge-routes.ts'
 import { stats, workerStats } from './stats.ts'
 import { visibleConfig } from './visible-config.ts'
 
-export function registerRoutes(app: FastifyInstance, supervisor: Supervisor): void {
+export function registerRoutes(app: FastifyInstance, supervisor: Supervisor, logger: Logger): void {
+  registerCertificateRoutes(app, supervisor, logger)
   registerPurgeRoutes(app, supervisor)
   registerHotRoutes(app, supervisor)
   registerAcmeRoutes(app, supervisor)

@@ -1,4 +1,10 @@
-import type { AcmeConfig, Config, RedisConfig, WarmConfig } from '../config/config.ts'
+import type {
+  AcmeConfig,
+  CertificateConfig,
+  Config,
+  RedisConfig,
+  WarmConfig,
+} from '../config/config.ts'
 
 /** The configuration in force without anything that would let someone in. */
 export function visibleConfig(config: Config): Record<string, unknown> {
@@ -7,20 +13,26 @@ export function visibleConfig(config: Config): Record<string, unknown> {
     redis: config.redis === undefined ? undefined : visibleRedis(config.redis),
     warm: config.warm === undefined ? undefined : visibleWarm(config.warm),
     acme: config.acme === undefined ? undefined : visibleAcme(config.acme),
+    certificates: { ...config.certificates, sealKeys: undefined },
     admin: {
       tokens: config.admin.tokens.map(({ name, role, tenant }) => ({ name, role, tenant })),
     },
     tenants: config.tenants.map((tenant) => {
       const { certificate } = tenant
       if (certificate === undefined) return tenant
-      const { source, certFile, keyFile } = certificate
-      return { ...tenant, certificate: { source, certFile, keyFile } }
+      return { ...tenant, certificate: visibleCertificate(certificate) }
     }),
   }
 }
 
 function visibleAcme({ eab, caPem, ...rest }: AcmeConfig): Record<string, unknown> {
   return { ...rest, eab: eab && { kid: eab.kid }, hasAuthority: caPem !== undefined }
+}
+
+/** The primary has taken the keys out already; nobody has to rely on that. */
+function visibleCertificate({ source, certFile, keyFile, also }: CertificateConfig) {
+  const others = also.map((one) => ({ certFile: one.certFile, keyFile: one.keyFile }))
+  return { source, certFile, keyFile, also: others }
 }
 
 function visibleWarm({ source, ...rest }: WarmConfig): Record<string, unknown> {

@@ -177,7 +177,7 @@ function checkTokens(written: WrittenConfig, problems: Problems): void {
     if (token.tenant !== undefined && token.role === 'admin') {
       problems.error(
         `${path}.role`,
-        "A token of one tenant cannot be 'admin': that role is about the whole machine. Use purge or read.",
+        "A token of one tenant cannot be 'admin': that role is about the whole machine. Use certificates, purge or read.",
       )
     }
   }

@@ -24,6 +24,7 @@ export interface Config {
   readonly limits: LimitsConfig
   readonly timeouts: TimeoutsConfig
   readonly tls: TlsConfig
+  readonly certificates: CertificatesConfig
   /** HTTP/2 without TLS by prior knowledge (RFC 9113 §3.3) on the plain listeners. */
   readonly http2PriorKnowledge: boolean
   readonly logging: LoggingConfig
@@ -102,7 +103,7 @@ export interface AdminConfig {
   readonly tokens: readonly AdminTokenConfig[]
 }
 
-export type AdminRole = 'admin' | 'purge' | 'read'
+export type AdminRole = 'admin' | 'certificates' | 'purge' | 'read'
 
 export interface AdminTokenConfig {
   readonly name: string
@@ -149,6 +150,15 @@ export interface TimeoutsConfig {
 
 export interface TlsConfig {
   readonly unknownServerName: 'refuse' | 'default'
+}
+
+export interface CertificatesConfig {
+  /** Pairs of files in here are served by the names that they are for; undefined = none. */
+  readonly folder: string | undefined
+  /** Keys that encrypt private keys in Redis, hexadecimal; the first encrypts, each decrypts. Empty = none are there. */
+  readonly sealKeys: readonly string[]
+  /** Sets of certificates that a worker holds. */
+  readonly maxContexts: number
 }
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
@@ -220,12 +230,20 @@ export interface OriginTlsConfig {
   readonly serverName: string | undefined
 }
 
-/** The primary reads the files, orders by ACME and issues what is self-signed, so that workers without its rights need neither. */
-export interface CertificateConfig {
+/**
+ * The primary reads the files, orders by ACME and issues what is self-signed. Certificates and keys are in it from when it is read to
+ * when the primary takes them out, before anyone else sees it.
+ */
+export interface CertificateConfig extends CertificateFilesConfig {
   readonly source: 'files' | 'self-signed' | 'acme'
+  /** With keys of the other kind, for the same names. */
+  readonly also: readonly CertificateFilesConfig[]
+}
+
+export interface CertificateFilesConfig {
   readonly certFile: string | undefined
   readonly keyFile: string | undefined
-  /** Leaf first, then its chain. Empty for 'self-signed' and 'acme' until the primary has it. */
+  /** Leaf first, then its chain. */
   readonly certPem: string
   readonly keyPem: string
 }

@@ -1,10 +1,11 @@
 import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
-import { checkPair, coversName, expiryWarning } from '@larder/certs'
+import { checkPair, coversName, expiryWarning, type KeyKind } from '@larder/certs'
 import { parseAuthority } from '../http/authority.ts'
 import type {
   CacheRuleConfig,
   CertificateConfig,
+  CertificateFilesConfig,
   HostHeaderConfig,
   OriginConfig,
   OriginTlsConfig,
@@ -139,19 +140,44 @@ function readCertificate(
   const { certificate } = written
   if (certificate === undefined) return undefined
   if (certificate === 'acme') {
-    return { source: 'acme', certFile: undefined, keyFile: undefined, certPem: '', keyPem: '' }
+    const none = { certFile: undefined, keyFile: undefined, certPem: '', keyPem: '' }
+    return { source: 'acme', also: [], ...none }
   }
-  const { certFile, keyFile, selfSigned } =
-    certificate === 'self-signed'
-      ? { certFile: undefined, keyFile: undefined, selfSigned: true }
-      : certificate
-  if (selfSigned && certFile === undefined && keyFile === undefined) {
-    return { source: 'self-signed', certFile, keyFile, certPem: '', keyPem: '' }
+  const {
+    certFile,
+    keyFile,
+    selfSigned,
+    also = [],
+  } = certificate === 'self-signed'
+    ? { certFile: undefined, keyFile: undefined, selfSigned: true }
+    : certificate
+  if (selfSigned && certFile === undefined && keyFile === undefined && also.length === 0) {
+    return { source: 'self-signed', certFile, keyFile, certPem: '', keyPem: '', also: [] }
   }
   if (selfSigned || certFile === undefined || keyFile === undefined) {
     problems.error(path, "Give both certFile and keyFile, or 'self-signed' alone.")
     return undefined
   }
+  const reader = { hosts, sources, problems, kinds: new Set<KeyKind>() }
+  const first = readPairOf({ certFile, keyFile }, path, reader)
+  const others = also.map((one, index) => readPairOf(one, `${path}.also[${index}]`, reader))
+  if (first === undefined) return undefined
+  return { source: 'files', ...first, also: others.filter((one) => one !== undefined) }
+}
+
+interface PairReader {
+  readonly hosts: readonly string[]
+  readonly sources: ConfigSources
+  readonly problems: Problems
+  /** Of the keys until now. */
+  readonly kinds: Set<KeyKind>
+}
+
+function readPairOf(
+  { certFile, keyFile }: { readonly certFile: string; readonly keyFile: string },
+  path: string,
+  { hosts, sources, problems, kinds }: PairReader,
+): CertificateFilesConfig | undefined {
   const certPem = readNamedFile(certFile, `${path}.certFile`, sources, problems)
   const keyPem = readNamedFile(keyFile, `${path}.keyFile`, sources, problems)
   if (certPem === undefined || keyPem === undefined) return undefined
@@ -160,9 +186,17 @@ function readCertificate(
     problems.error(`${path}.${check.in === 'key' ? 'keyFile' : 'certFile'}`, check.message)
     return undefined
   }
-  const warning = expiryWarning(check.facts, certFile, sources.now)
+  const { facts } = check
+  if (kinds.has(facts.keyKind)) {
+    problems.error(
+      `${path}.certFile`,
+      `'${certFile}' has a key of the same kind as the one before. Give one with an ECDSA key and one with an RSA key.`,
+    )
+  }
+  kinds.add(facts.keyKind)
+  const warning = expiryWarning(facts, certFile, sources.now)
   if (warning !== undefined) problems.warn(`${path}.certFile`, warning)
-  const uncovered = hosts.filter((host) => host !== '*' && !coversName(check.facts, host))
+  const uncovered = hosts.filter((host) => host !== '*' && !coversName(facts, host))
   if (uncovered.length > 0) {
     const shown = uncovered.slice(0, 5).join(', ')
     problems.warn(
@@ -170,13 +204,8 @@ function readCertificate(
       `The certificate in '${certFile}' is not for ${shown}: browsers will refuse it there.`,
     )
   }
-  return {
-    source: 'files',
-    certFile: resolve(sources.folder, certFile),
-    keyFile: resolve(sources.folder, keyFile),
-    certPem,
-    keyPem,
-  }
+  const files = [certFile, keyFile].map((file) => resolve(sources.folder, file))
+  return { certFile: files[0], keyFile: files[1], certPem, keyPem }
 }
 
 function optionalMs(text: string | undefined): number | undefined {

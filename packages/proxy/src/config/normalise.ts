@@ -13,7 +13,13 @@ import { normaliseAcme } from './normalise-acme.ts'
 import { normaliseTenant } from './normalise-tenant.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenConfig } from './schema.ts'
-import { type ConfigSources, readAdminTokens, readNamedFile, readRedisPassword } from './secrets.ts'
+import {
+  type ConfigSources,
+  readAdminTokens,
+  readNamedFile,
+  readRedisPassword,
+  readSealKeys,
+} from './secrets.ts'
 import { parseDurationMs, parseRatePerSecond, parseSizeBytes } from './units.ts'
 import { canonicalCidr } from './value-kinds.ts'
 
@@ -39,7 +45,11 @@ export function normalise(
   const acmeConfig = problems.hasErrorUnder('acme')
     ? undefined
     : normaliseAcme(written, sources, problems)
+  const sealKeys = problems.hasErrorUnder('certificates')
+    ? []
+    : readSealKeys(written.certificates ?? {}, sources, problems)
   if (problems.errors.length > 0) return undefined
+  const { certificates } = written
   const { limits, timeouts, memory, disk, purge, logging } = written
   return {
     file,
@@ -95,6 +105,14 @@ export function normalise(
       drainMs: milliseconds(timeouts?.drain),
     },
     tls: { unknownServerName: written.tls?.unknownServerName ?? 'refuse' },
+    certificates: {
+      folder:
+        certificates?.folder === undefined
+          ? undefined
+          : resolve(sources.folder, certificates.folder),
+      sealKeys,
+      maxContexts: given(certificates?.maxContexts),
+    },
     http2PriorKnowledge: written.http2PriorKnowledge ?? false,
     logging: {
       level: (logging?.level ?? 'info') satisfies LogLevel,

@@ -75,6 +75,23 @@ const certificate = Type.Union(
           Type.String({ description: 'PEM: the certificate, then its chain.' }),
         ),
         keyFile: Type.Optional(Type.String({ description: 'PEM: the private key of certFile.' })),
+        also: Type.Optional(
+          Type.Array(
+            Type.Object(
+              {
+                certFile: Type.String({ description: 'PEM: the certificate, then its chain.' }),
+                keyFile: Type.String({ description: 'PEM: its private key.' }),
+              },
+              closed,
+            ),
+            {
+              maxItems: 1,
+              default: [],
+              description:
+                'A certificate for the same names with a key of the other kind: clients get ECDSA if they can verify it, else RSA.',
+            },
+          ),
+        ),
         selfSigned: Type.Optional(
           Type.Boolean({ description: 'Issue a certificate from the development authority.' }),
         ),
@@ -84,7 +101,7 @@ const certificate = Type.Union(
   ],
   {
     description:
-      "{ certFile, keyFile }, 'self-signed', or 'acme': ordered and renewed by itself, self-signed until it is there. Without it the tenant is not served over TLS.",
+      "{ certFile, keyFile }, 'self-signed', or 'acme': ordered and renewed by itself, self-signed until it is there. Without it the tenant is served over TLS by what the folder of certificates or the admin API has for its hosts.",
   },
 )
 

@@ -193,8 +193,9 @@ const adminToken = Type.Object(
     secretEnv: Type.Optional(
       Type.String({ description: 'Environment variable with the secret, instead of secretFile.' }),
     ),
-    role: oneOf(['admin', 'purge', 'read'], {
-      description: 'admin: everything. purge: purge and read. read: look only.',
+    role: oneOf(['admin', 'certificates', 'purge', 'read'], {
+      description:
+        'admin: everything. certificates: replace certificates, and read. purge: purge and read. read: look only.',
     }),
     tenant: Type.Optional(
       Type.String({ description: 'Reaches this tenant alone; without it, all of them.' }),
@@ -460,6 +461,39 @@ const tls = Type.Object(
   closed,
 )
 
+const certificates = Type.Object(
+  {
+    folder: Type.Optional(
+      Type.String({
+        description:
+          "Folder whose pairs are served by the names they are for: 'www.acme.test.crt' with '.key' ('_.acme.test' for the wildcard), or folders with fullchain.pem and privkey.pem. Changes are seen by themselves.",
+        restart: true,
+      }),
+    ),
+    keyFile: Type.Optional(
+      Type.String({
+        description:
+          'File with the key that encrypts private keys in Redis: 32 octets in hexadecimal or base64. Further lines are keys that still decrypt.',
+        restart: true,
+      }),
+    ),
+    keyEnv: Type.Optional(
+      Type.String({
+        description: 'Environment variable with that key, instead of keyFile.',
+        restart: true,
+      }),
+    ),
+    maxContexts: count(5_000, {
+      description:
+        'Certificates that one worker holds ready; the one unused for longest makes room. The primary keeps twice as many.',
+      minimum: 16,
+      maximum: 1_000_000,
+      restart: true,
+    }),
+  },
+  closed,
+)
+
 const access = Type.Object(
   {
     output: Type.Optional(
@@ -539,6 +573,7 @@ export const configSchema = Type.Object(
     limits: Type.Optional(limits),
     timeouts: Type.Optional(timeouts),
     tls: Type.Optional(tls),
+    certificates: Type.Optional(certificates),
     http2PriorKnowledge: Type.Optional(
       Type.Boolean({
         default: false,

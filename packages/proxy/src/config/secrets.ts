@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { parseSealKeys } from '@larder/certs'
 import type { AdminTokenConfig } from './config.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenConfig } from './schema.ts'
@@ -57,6 +58,31 @@ export function readRedisPassword(
     problems.error('redis.passwordEnv', `There is no environment variable '${passwordEnv}'.`)
   }
   return password
+}
+
+/** The keys that encrypt private keys in Redis, hexadecimal; none when the configuration names none. */
+export function readSealKeys(
+  { keyFile, keyEnv }: NonNullable<WrittenConfig['certificates']>,
+  sources: ConfigSources,
+  problems: Problems,
+): string[] {
+  if (keyFile !== undefined && keyEnv !== undefined) {
+    problems.error('certificates', 'Name the key by one of keyFile and keyEnv.')
+    return []
+  }
+  const from = keyFile === undefined ? 'certificates.keyEnv' : 'certificates.keyFile'
+  const text =
+    keyFile === undefined
+      ? sources.environment[keyEnv ?? '']
+      : readNamedFile(keyFile, from, sources, problems)
+  if (text === undefined) {
+    if (keyEnv !== undefined) problems.error(from, `There is no environment variable '${keyEnv}'.`)
+    return []
+  }
+  const keys = parseSealKeys(text)
+  if (typeof keys !== 'string') return keys.map((key) => key.toString('hex'))
+  problems.error(from, keys)
+  return []
 }
 
 /** The text of a file named in the configuration, or undefined with the problem reported. */

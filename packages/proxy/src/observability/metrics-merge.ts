@@ -1,5 +1,5 @@
 import type { HistogramSnapshot, MetricsSnapshot } from './metrics.ts'
-import { type MetricRow, metricRow } from './metrics-table.ts'
+import { type MetricName, type MetricRow, metricRow } from './metrics-table.ts'
 
 const SEPARATOR = '\u0000'
 
@@ -12,6 +12,17 @@ export interface MergedSeries {
 export interface MergedMetrics {
   readonly series: readonly MergedSeries[]
   readonly histograms: readonly HistogramSnapshot[]
+}
+
+/** A series of the primary's own. */
+export function seriesOf(
+  name: MetricName,
+  value: number,
+  ...labelValues: readonly string[]
+): MergedSeries {
+  const row = metricRow(name)
+  if (row === undefined) throw new TypeError(`There is no metric '${name}'.`)
+  return { row, labelValues, value }
 }
 
 /** Adds up the numbers of all workers, and keeps what dead ones had counted: counters never go back. */

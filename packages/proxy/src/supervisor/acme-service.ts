@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import type { CertificatePair } from '@larder/certs'
 import type { FencedVault, RenewalEvent, RenewalStatus, RenewalTarget } from '@larder/certs/acme'
 import { type ChallengeAnswers, NO_CHALLENGES } from '@larder/certs/challenges'
 import type { Config } from '../config/config.ts'
@@ -10,12 +9,10 @@ export interface AcmeServiceOptions {
   readonly config: Config
   readonly stateFolder: string
   readonly logger: Logger
-  /** Where what is issued goes; without it a folder of this machine. */
-  readonly vault?: FencedVault
+  /** Where what is issued goes, and is served from. */
+  readonly vault: FencedVault
   /** All workers of this machine; resolves when they know. */
   tell(answers: ChallengeAnswers): Promise<void>
-  /** There is a new certificate: `pairOf` gives it. */
-  onCertificate(): void
 }
 
 const PREFIX = 'acme:'
@@ -28,7 +25,6 @@ export class AcmeService {
   readonly counts = { issued: 0, failed: 0 }
   readonly #options: AcmeServiceOptions
   #config: Config
-  #openedVault: Promise<FencedVault> | undefined
   #engine: AcmeEngine | null = null
   /** What the engine was made for. */
   #engineFor = ''
@@ -41,24 +37,11 @@ export class AcmeService {
   constructor(options: AcmeServiceOptions) {
     this.#options = options
     this.#config = options.config
-    if (options.vault !== undefined) this.#openedVault = Promise.resolve(options.vault)
   }
 
   /** What validating authorities may ask for now; for a worker that starts. */
   get answers(): ChallengeAnswers {
     return this.#answers
-  }
-
-  /** What has been issued for a tenant last; null when there is nothing. Never rejects: the site has to come up. */
-  async pairOf(tenantId: string): Promise<CertificatePair | null> {
-    try {
-      const vault = await this.#vault()
-      const set = await vault.current(certificateId(tenantId))
-      return set?.pairs[0] ?? null
-    } catch (error) {
-      this.#options.logger.error({ tenant: tenantId, err: error }, 'a certificate cannot be read')
-      return null
-    }
   }
 
   /** Workers answer by now: orders may begin. */
@@ -104,8 +87,8 @@ export class AcmeService {
     return new Engine({
       acme,
       redis,
-      vault: await this.#vault(),
-      folder: this.#folder,
+      vault: this.#options.vault,
+      folder: join(this.#options.stateFolder, 'acme'),
       logger,
       tell: (answers) => {
         this.#answers = answers
@@ -113,18 +96,6 @@ export class AcmeService {
       },
       onEvent: (event) => this.#happened(event),
     })
-  }
-
-  get #folder(): string {
-    return join(this.#options.stateFolder, 'acme')
-  }
-
-  /** Loaded when a tenant needs it. */
-  #vault(): Promise<FencedVault> {
-    this.#openedVault ??= import('@larder/certs/acme').then(
-      ({ FolderVault }) => new FolderVault(join(this.#folder, 'certificates')),
-    )
-    return this.#openedVault
   }
 
   async #close(): Promise<void> {
@@ -164,7 +135,6 @@ export class AcmeService {
             'by the clock of this machine the new certificate is to be renewed already: is the clock right?',
           )
         }
-        this.#options.onCertificate()
         break
       }
       case 'failed': {

@@ -1,3 +1,4 @@
+import type { CertificateSet, NamesImage } from '@larder/certs'
 import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
@@ -53,7 +54,10 @@ export type ToWorker =
   | {
       readonly type: 'start'
       readonly slot: number
+      /** Without certificates: those are asked for. */
       readonly config: Config
+      /** Which names have a certificate; what follows comes as messages. */
+      readonly certificateNames: NamesImage
       /** Where the sockets between the workers are. */
       readonly peers: PeerPlace
       /** Purges in force (`PurgeTable.serialise`); those that follow come as messages. */
@@ -83,6 +87,16 @@ export type ToWorker =
   | { readonly type: 'purge-answer'; readonly id: number; readonly answer: PurgeAnswer }
   /** All that validating authorities may ask for now; `challenges-known` answers it. May come before the start. */
   | { readonly type: 'challenges'; readonly id: number; readonly answers: ChallengeAnswers }
+  /** All names that have a certificate. */
+  | { readonly type: 'certificate-names'; readonly names: NamesImage }
+  /** What these names have is new, changed or gone; `certificates-seen` answers it. */
+  | {
+      readonly type: 'certificates-changed'
+      readonly number: number
+      readonly names: readonly string[]
+      readonly hasFallback: boolean
+    }
+  | { readonly type: 'certificate'; readonly id: number; readonly set: CertificateSet | null }
   /** What memory holds; `census` answers it. */
   | { readonly type: 'take-census'; readonly id: number; readonly query: CensusQuery }
   | { readonly type: 'drain'; readonly deadlineMs: number }
@@ -100,6 +114,10 @@ export type FromWorker =
   | { readonly type: 'purged'; readonly number: number }
   /** A client's PURGE request; `purge-answer` answers it. */
   | { readonly type: 'purge'; readonly id: number; readonly message: PurgeMessage }
+  /** A name or wildcard that a client wants; `certificate` answers it. */
+  | { readonly type: 'ask-certificate'; readonly id: number; readonly pattern: string }
+  /** Nothing that these changes made old is served any more. */
+  | { readonly type: 'certificates-seen'; readonly number: number }
   | { readonly type: 'census'; readonly id: number; readonly census: Census }
   | { readonly type: 'challenges-known'; readonly id: number }
   | { readonly type: 'drained' }
@@ -130,7 +148,7 @@ export interface DiskCensusQuery {
   readonly purge: PurgeMessage
   /** Purges in force (`PurgeTable.serialise`): what they cover is not served any more. */
   readonly purgeTable: Uint8Array
-  /** Whose URLs are whose, without certificates. */
+  /** Whose URLs are whose. */
   readonly tenants: Config['tenants']
 }
 

@@ -21,6 +21,8 @@ export function changesNeedingRestart(before: Config, after: Config): string[] {
     ['redis', (config) => config.redis],
     ['disk', (config) => config.disk],
     ['warm', (config) => config.warm],
+    // Its keys are taken out of a configuration in force, so they are no part of the comparison.
+    ['certificates', ({ certificates }) => [certificates.folder, certificates.maxContexts]],
     ['logging.level', (config) => config.logging.level],
   ]
   return rows

@@ -1,5 +1,5 @@
-import type { MergedSeries } from '../observability/metrics-merge.ts'
-import { type MetricName, metricRow } from '../observability/metrics-table.ts'
+import { type MergedSeries, seriesOf as series } from '../observability/metrics-merge.ts'
+import { certificateSeries } from './certificates/certificate-series.ts'
 import type { Supervisor } from './supervisor.ts'
 import type { WorkerSlot } from './worker-slot.ts'
 
@@ -18,6 +18,7 @@ export function primarySeries(supervisor: Supervisor): MergedSeries[] {
     ...purgeSeries(supervisor),
     ...diskSeries(supervisor),
     ...acmeSeries(supervisor),
+    ...certificateSeries(supervisor.certificates),
     series('larder_uptime_seconds', (Date.now() - supervisor.startedAt) / 1000),
   ]
 }
@@ -99,10 +100,4 @@ function slotSeries(slot: WorkerSlot): MergedSeries[] {
     )
   }
   return all
-}
-
-function series(name: MetricName, value: number, ...labelValues: string[]): MergedSeries {
-  const row = metricRow(name)
-  if (row === undefined) throw new TypeError(`There is no metric '${name}'.`)
-  return { row, labelValues, value }
 }

@@ -1,6 +1,5 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
-import { DevelopmentAuthority } from '@larder/certs'
 import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { LoadResult } from '../config/load.ts'
@@ -14,11 +13,12 @@ import {
 import { setIndexAside } from '../storage/disk/index-file.ts'
 import { type Census, mergeCensuses } from '../storage/memory-census.ts'
 import { AcmeService } from './acme-service.ts'
+import { CertificateService } from './certificates/certificate-service.ts'
+import type { StagedConfig } from './certificates/config-sets.ts'
 import { DiskEviction } from './disk-eviction.ts'
 import { type DryRun, dryRunOf } from './dry-run.ts'
 import { identityFor } from './identity.ts'
 import { IndexSuspicion } from './index-suspicion.ts'
-import { sameCertificates, withIssuedCertificates } from './issue-certificates.ts'
 import { ListeningSockets } from './listening-sockets.ts'
 import type { CensusQuery, WorkerListener } from './messages.ts'
 import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
@@ -57,9 +57,13 @@ export class Supervisor {
   indexesSetAside = 0
   readonly purges: PurgeService
   readonly acme: AcmeService
+  readonly certificates: CertificateService
   /** What is fetched at the start; null when nothing is. */
   readonly warming: Warming | null
+  /** Without the keys that were read with it. */
   #config: Config
+  /** The same with its certificates; null before the start. */
+  #staged: StagedConfig | null = null
   #isStopping = false
   readonly #logger: Logger
   readonly #reread: (() => LoadResult) | undefined
@@ -67,7 +71,6 @@ export class Supervisor {
   readonly #peerFolder: PeerFolder
   readonly #merge = new MetricsMerge()
   readonly #suspicion = new IndexSuspicion()
-  readonly #authority: DevelopmentAuthority
   /** As at the start: the disk tier changes with a restart only. */
   readonly #diskPath: string | undefined
   /** Reloads and replacements, one after the other. */
@@ -79,7 +82,6 @@ export class Supervisor {
     this.#config = options.config
     this.#logger = options.logger
     this.#reread = options.reread
-    this.#authority = new DevelopmentAuthority(options.stateFolder)
     this.#sockets = new ListeningSockets(options.config.workers)
     const identity = identityFor(options.config)
     this.#peerFolder = new PeerFolder(identity)
@@ -95,12 +97,13 @@ export class Supervisor {
             onEnded: (signal) => this.#suspectIndex(signal),
           })
     this.purges = new PurgeService(options)
+    this.certificates = new CertificateService(options)
     this.acme = new AcmeService({
       ...options,
+      vault: this.certificates.vault,
       tell: async (answers) => {
         await Promise.all(this.slots.map((slot) => slot.tellChallenges(answers)))
       },
-      onCertificate: () => this.#refreshCertificates(),
     })
     const { warm } = options.config
     this.warming = warm === undefined ? null : new Warming(warm, options.logger)
@@ -110,6 +113,7 @@ export class Supervisor {
       identity,
       peers: { folder: this.#peerFolder.path, slots: options.config.workers },
       purges: this.purges,
+      certificates: this.certificates,
       config: () => this.#config,
       challenges: () => this.acme.answers,
       onBeat: (
@@ -151,7 +155,10 @@ export class Supervisor {
   /** Rejects, with nothing left behind, when an address cannot be had or no worker can serve. */
   async start(): Promise<void> {
     for (const notice of unsupportedNotices(this.#config)) this.#logger.warn(notice)
-    this.#config = await this.#withCertificates(this.#config)
+    this.#staged = await this.certificates.stage(this.#config)
+    this.#config = this.#staged.config
+    this.certificates.apply(this.#staged)
+    await this.certificates.start()
     this.#sockets.open(this.#config.listen)
     if (!this.#sockets.keepsConnections) {
       this.#logger.warn('this Node has no net._createServerHandle: workers listen by themselves')
@@ -197,7 +204,7 @@ export class Supervisor {
 
   /** What a purge would cover on this machine; changes nothing. */
   async dryRun(purge: PurgeMessage): Promise<DryRun> {
-    const tenants = this.#config.tenants.map((tenant) => ({ ...tenant, certificate: undefined }))
+    const { tenants } = this.#config
     const purgeTable = this.purges.serialisedTable
     const [memory, disk] = await Promise.all([
       this.census({ top: DRY_RUN_HOTTEST, purge }),
@@ -250,6 +257,7 @@ export class Supervisor {
     await stopped
     this.eviction?.stop()
     await this.acme.stop()
+    await this.certificates.stop()
     await this.purges.stop()
   }
 
@@ -260,6 +268,7 @@ export class Supervisor {
     this.eviction?.stop()
     this.#sockets.closeAll()
     void this.acme.stop()
+    void this.certificates.stop().catch(() => undefined)
     void this.purges.stop().catch(() => undefined)
   }
 
@@ -317,7 +326,7 @@ export class Supervisor {
     if (!loaded.ok) return this.#refuse(loaded.problems.map(formatProblem))
     const before = this.#config
     try {
-      await this.#apply(await this.#withCertificates(loaded.config))
+      await this.#apply(await this.certificates.stage(loaded.config))
     } catch (error) {
       return this.#refuse([error instanceof Error ? error.message : String(error)])
     }
@@ -330,31 +339,6 @@ export class Supervisor {
     return { ok: true, messages }
   }
 
-  #withCertificates(config: Config): Promise<Config> {
-    return withIssuedCertificates(config, this.#authority, (id) => this.acme.pairOf(id))
-  }
-
-  /**
-   * Every worker has what was issued for its next handshake. Not in the queue, where workers that drain hold things up;
-   * and once more behind what is there, because a reload may have read what was issued before.
-   */
-  #refreshCertificates(): void {
-    void this.#spreadCertificates()
-    void this.#enqueue(() => this.#spreadCertificates())
-  }
-
-  async #spreadCertificates(): Promise<void> {
-    try {
-      const before = this.#config
-      const config = await this.#withCertificates(before)
-      if (this.#isStopping || this.#config !== before || sameCertificates(before, config)) return
-      this.#config = config
-      await Promise.all(this.slots.map((slot) => slot.configure(config)))
-    } catch (error) {
-      this.#logger.error({ err: error }, 'a new certificate does not reach every worker')
-    }
-  }
-
   #refuse(messages: string[]): ReloadResult {
     this.reloads.refused++
     for (const message of messages) this.#logger.error(message)
@@ -362,17 +346,22 @@ export class Supervisor {
     return { ok: false, messages }
   }
 
-  async #apply(config: Config): Promise<void> {
-    const before = this.#config
+  async #apply(staged: StagedConfig): Promise<void> {
+    const { config } = staged
+    const [before, stagedBefore] = [this.#config, this.#staged]
     const { added, removed } = this.#sockets.open(config.listen)
     // Workers that are starting take what is current when they are ready.
     this.#config = config
+    this.#staged = staged
+    this.certificates.apply(staged)
     this.purges.configure(config)
     this.acme.configure(config)
     try {
       await Promise.all(this.slots.map((slot) => slot.configure(config)))
     } catch (error) {
       this.#config = before
+      this.#staged = stagedBefore
+      if (stagedBefore !== null) this.certificates.apply(stagedBefore)
       this.purges.configure(before)
       this.acme.configure(before)
       const { removed: unwanted } = this.#sockets.open(before.listen)

@@ -1,4 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
+import type { CertificateSet, NamesImage } from '@larder/certs'
 import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
@@ -39,6 +40,10 @@ export interface WorkerEvents {
   /** All purges up to this number are in force there. */
   onPurged(number: number): void
   onPurge(message: PurgeMessage): Promise<PurgeAnswer>
+  /** A client wants the certificate of this name or wildcard. */
+  onAskCertificate(pattern: string): Promise<CertificateSet | null>
+  /** Changes of certificates up to this number are known there. */
+  onCertificatesSeen(number: number): void
 }
 
 interface Waiting {
@@ -105,11 +110,14 @@ export class WorkerHandle {
     config: Config,
     peers: PeerPlace,
     purgeTable: Uint8Array,
+    certificateNames: NamesImage,
     identity: Identity | undefined,
     sockets: () => readonly SlotSocket[],
   ): Promise<void> {
     const started = this.#wait('started')
-    this.#send({ type: 'start', slot: this.slot, config, peers, purgeTable, identity })
+    const { slot } = this
+    const facts = { slot, config, peers, purgeTable, certificateNames, identity }
+    this.#send({ type: 'start', ...facts })
     await started
     this.config = config
     await Promise.all(sockets().map((socket) => this.listen(socket)))
@@ -239,6 +247,16 @@ export class WorkerHandle {
       }
       case 'challenges-known':
         this.#settle(`challenges ${message.id}`, undefined)
+        break
+      case 'ask-certificate': {
+        const { id, pattern } = message
+        void this.#events
+          .onAskCertificate(pattern)
+          .then((set) => this.send({ type: 'certificate', id, set }))
+        break
+      }
+      case 'certificates-seen':
+        this.#events.onCertificatesSeen(message.number)
         break
       case 'census':
         this.#censuses.get(message.id)?.(message.census)

@@ -2,6 +2,7 @@ import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import { BackOff } from './back-off.ts'
+import type { CertificateService } from './certificates/certificate-service.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
 import type { Identity, PeerPlace, ToWorker, WorkerBeat, WorkerListener } from './messages.ts'
 import { pinToCore } from './pin.ts'
@@ -24,6 +25,7 @@ export interface SlotSurroundings {
   readonly purges: PurgeService
   /** What validating authorities may ask for now. */
   challenges(): ChallengeAnswers
+  readonly certificates: CertificateService
   /** The configuration that a worker should have now. */
   config(): Config
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
@@ -156,7 +158,7 @@ export class WorkerSlot {
   }
 
   #fork(): WorkerHandle {
-    const { logger, onBeat, onGone, onInvalidated, purges } = this.#surroundings
+    const { logger, onBeat, onGone, onInvalidated, purges, certificates } = this.#surroundings
     const worker: WorkerHandle = new WorkerHandle(this.index, logger, {
       onBeat: (beat) => {
         onBeat(worker.pid, beat)
@@ -165,11 +167,14 @@ export class WorkerSlot {
       onInvalidated: (keys) => onInvalidated(this.index, keys),
       onPurged: (number) => purges.acknowledge(nameOf(worker), number),
       onPurge: (message) => purges.publish(message, DEFAULT_WAIT_MS),
+      onAskCertificate: (pattern) => certificates.ask(pattern),
+      onCertificatesSeen: (number) => certificates.seen(nameOf(worker), number),
     })
     pinToCore(worker.pid, this.index, logger)
     void worker.exited.then(({ signal }) => {
       onGone(worker.pid, signal)
       purges.leave(nameOf(worker))
+      certificates.leave(nameOf(worker))
     })
     return worker
   }
@@ -189,10 +194,11 @@ export class WorkerSlot {
   }
 
   async #setUp(worker: WorkerHandle): Promise<void> {
-    const { sockets, identity, peers, purges, config } = this.#surroundings
+    const { sockets, identity, peers, purges, certificates, config } = this.#surroundings
     const receiver = { name: nameOf(worker), send: (message: ToWorker) => worker.send(message) }
     const table = purges.join(receiver)
-    const started = worker.start(config(), peers, table, identity, () =>
+    const names = certificates.join(receiver)
+    const started = worker.start(config(), peers, table, names, identity, () =>
       sockets.forSlot(this.index),
     )
     // Known to the worker before it accepts anything.

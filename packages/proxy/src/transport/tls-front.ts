@@ -5,9 +5,13 @@ import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 export interface SecureFrontOptions {
   /**
    * The certificate for a name (lower case), or for a client that sent none; null refuses the handshake. Asked at each
-   * handshake, so what it returns can change at any time.
+   * handshake, so what it returns can change at any time; a promise does not reject. `signatures` says what the client
+   * can verify, while its certificate is being chosen.
    */
-  contextFor(serverName: string | undefined): SecureContext | null
+  contextFor(
+    serverName: string | undefined,
+    signatures?: () => readonly string[],
+  ): SecureContext | null | Promise<SecureContext | null>
   /** In our order of preference. */
   readonly alpn: readonly string[]
 }
@@ -45,33 +49,52 @@ export function createSecureFront(options: SecureFrontOptions): SecureFront {
   // Nothing in common: undefined makes Node send no_application_protocol (RFC 7301 §3.2).
   const ALPNCallback = ({ protocols }: { protocols: string[] }) =>
     options.alpn.find((protocol) => protocols.includes(protocol))
+  const begin = (
+    socket: Socket,
+    nameless: SecureContext | null,
+    onSecure: (secured: TLSSocket) => void,
+  ) => {
+    const secured = new TLSSocket(socket, {
+      isServer: true,
+      secureContext: base,
+      ALPNCallback,
+      SNICallback(serverName, done) {
+        const answer = (context: SecureContext | null) => {
+          // The client has gone while it waited.
+          if (secured.destroyed) return
+          if (context !== null) return done(null, context)
+          // Node would close without a word. We have said nothing yet, so the alert goes out in clear.
+          socket.write(UNRECOGNIZED_NAME)
+          secured.destroy()
+        }
+        const signatures = () => (secured.destroyed ? [] : secured.getSharedSigalgs())
+        const context = contextOrNull(options, serverName.toLowerCase(), signatures)
+        if (context instanceof Promise) void context.then(answer)
+        else answer(context)
+      },
+    })
+    // For clients without SNI: the callback above is not called for them.
+    if (nameless !== null) secured.setKeyCert(nameless)
+    // 'secure', and '_tlsError' for a broken record later on, are what tls.Server itself listens to. It is not used
+    // because it allows no choice of certificate without SNI, and does not say which socket it secured.
+    secured.on('secure', () => {
+      if (!secured.destroyed) onSecure(secured)
+    })
+    secured.on('_tlsError', () => secured.destroy())
+    secured.on('error', () => socket.destroy())
+    secured.on('close', () => socket.destroy())
+  }
   return {
     handshake(socket, onSecure) {
-      const secured = new TLSSocket(socket, {
-        isServer: true,
-        secureContext: base,
-        ALPNCallback,
-        SNICallback(serverName, done) {
-          const context = contextOrNull(options, serverName.toLowerCase())
-          if (context !== null) done(null, context)
-          else {
-            // Node would close without a word. We have said nothing yet, so the alert goes out in clear.
-            socket.write(UNRECOGNIZED_NAME)
-            secured.destroy()
-          }
-        },
-      })
-      // For clients without SNI: the callback above is not called for them.
       const nameless = contextOrNull(options, undefined)
-      if (nameless !== null) secured.setKeyCert(nameless)
-      // 'secure', and '_tlsError' for a broken record later on, are what tls.Server itself listens to. It is not used
-      // because it allows no choice of certificate without SNI, and does not say which socket it secured.
-      secured.on('secure', () => {
-        if (!secured.destroyed) onSecure(secured)
+      if (!(nameless instanceof Promise)) return begin(socket, nameless, onSecure)
+      // Only until the certificate for nobody's name is there. Nothing is read from the socket meanwhile.
+      const cut = () => socket.destroy()
+      socket.on('error', cut)
+      void nameless.then((context) => {
+        socket.off('error', cut)
+        if (!socket.destroyed) begin(socket, context, onSecure)
       })
-      secured.on('_tlsError', () => secured.destroy())
-      secured.on('error', () => socket.destroy())
-      secured.on('close', () => socket.destroy())
     },
     setTicketKeys(keys) {
       base = baseContext(keys)
@@ -95,9 +118,10 @@ function baseContext(ticketKeys: Buffer | undefined): SecureContext {
 function contextOrNull(
   options: SecureFrontOptions,
   serverName: string | undefined,
-): SecureContext | null {
+  signatures?: () => readonly string[],
+): SecureContext | null | Promise<SecureContext | null> {
   try {
-    return options.contextFor(serverName)
+    return options.contextFor(serverName, signatures)
   } catch (error) {
     process.emitWarning(error instanceof Error ? error : new Error(String(error)))
     return null

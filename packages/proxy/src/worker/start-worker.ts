@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type AddressInfo, BlockList, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
-import { type CertificateEntry, CertificateStore } from '@larder/certs'
+import { type CertificateSet, CertificateStore, type NamesImage } from '@larder/certs'
 import { ChallengeRegistry } from '@larder/certs/challenges'
 import { type PurgeMessage, PurgeTable } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
@@ -53,6 +53,11 @@ export interface WorkerOptions {
   readonly clock?: Clock
   /** Purges in force, as `PurgeTable.serialise` gives them; none without it. */
   readonly purgeTable?: Uint8Array
+  /** Which names have a certificate, and whom to ask for it. */
+  readonly certificates: {
+    readonly names: NamesImage
+    ask(pattern: string): Promise<CertificateSet | null>
+  }
   /** Keys that an unsafe request has invalidated here, to be told to the other workers. */
   announceInvalidation?(keys: readonly string[]): void
   /** What validating authorities may ask for, kept up to date by whoever hears of it. */
@@ -74,6 +79,8 @@ export interface RunningWorker {
   invalidate(keys: readonly string[]): void
   /** Where purges are to be applied. */
   readonly purges: Purges
+  /** Where changes of certificates are to be told. */
+  readonly certificates: CertificateStore
   /** Stops accepting, finishes exchanges, cuts what is left after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
   metrics(): MetricsSnapshot
@@ -106,7 +113,7 @@ class Worker implements RunningWorker {
   readonly #log: AccessLog
   readonly peers: Peers | null
   readonly #recorder: Recorder
-  readonly #certificates: CertificateStore
+  readonly certificates: CertificateStore
   readonly #door: PipelineDoor
   readonly #challengeDoor: ChallengeDoor
   readonly #pipeline: Pipeline
@@ -133,13 +140,12 @@ class Worker implements RunningWorker {
       logger.error({ err, output: config.logging.access.output }, 'the access log is not written'),
     )
     this.#recorder = new Recorder(metrics, this.#log, this.#clock)
-    this.#certificates = new CertificateStore(
-      {
-        unknownServerName: config.tls.unknownServerName,
-        onError: (err, names) => logger.error({ err, names }, 'a certificate cannot be used'),
-      },
-      certificateEntries(config),
-    )
+    this.certificates = new CertificateStore({
+      names: options.certificates.names,
+      ask: (pattern) => options.certificates.ask(pattern),
+      maxContexts: config.certificates.maxContexts,
+      onError: (err, name) => logger.error({ err, name }, 'a certificate cannot be used'),
+    })
     this.peers = options.peers === undefined ? null : this.#makePeers(options.peers)
     this.#pipeline = new Pipeline(this.#pipelineOptions(config))
     this.#door = new PipelineDoor(
@@ -156,7 +162,7 @@ class Worker implements RunningWorker {
       (tx, end) => this.#recorder.record(tx, end),
     )
     this.#secure = createSecureFront({
-      contextFor: (serverName) => this.#certificates.contextFor(serverName),
+      contextFor: (serverName, signatures) => this.certificates.contextFor(serverName, signatures),
       alpn: ['h2', 'http/1.1'],
     })
   }
@@ -213,7 +219,6 @@ class Worker implements RunningWorker {
     this.#limits = transportLimits(config)
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
-    this.#certificates.replaceAll(certificateEntries(config))
     this.#log.configure(config.logging.access)
     this.#pipeline.configure(this.#pipelineOptions(config))
     this.#door.configure(this.#site)
@@ -243,10 +248,27 @@ class Worker implements RunningWorker {
       metrics.set(metrics.series('larder_connections', kind), connections)
     }
     this.#sharedTiers.measure(metrics)
+    this.#measureCertificates()
     metrics.set(metrics.series('larder_memory_bytes'), this.#tier.bytes)
     metrics.set(metrics.series('larder_memory_objects'), this.#tier.count)
     metrics.set(metrics.series('larder_memory_evictions_total'), this.#tier.evictions)
     return metrics.snapshot()
+  }
+
+  #measureCertificates(): void {
+    const { metrics } = this.#options
+    const { counts, size } = this.certificates
+    const results = {
+      hit: counts.hits,
+      asked: counts.questions,
+      unknown: counts.unknown,
+      failed: counts.failures,
+    }
+    for (const [result, count] of Object.entries(results)) {
+      metrics.set(metrics.series('larder_certificate_lookups_total', result), count)
+    }
+    metrics.set(metrics.series('larder_certificate_contexts'), size)
+    metrics.set(metrics.series('larder_certificate_evictions_total'), counts.evictions)
   }
 
   census({ top, tenant, purge }: CensusQuery): Promise<Census> {
@@ -354,16 +376,6 @@ function peerLimits(limits: TransportLimits): TransportLimits {
     // The asking worker waits for its slowest client first, and cuts that one off.
     writeTimeoutMs: limits.writeTimeoutMs * 2 + 5_000,
   }
-}
-
-function certificateEntries(config: Config): CertificateEntry[] {
-  const entries: CertificateEntry[] = []
-  for (const { hosts, certificate } of config.tenants) {
-    if (certificate === undefined || certificate.certPem === '') continue
-    const { certPem, keyPem } = certificate
-    entries.push({ names: hosts, certPem, keyPem })
-  }
-  return entries
 }
 
 function blockList(blocks: readonly string[]): BlockList {

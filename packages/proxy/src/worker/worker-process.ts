@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { CertificateSet } from '@larder/certs'
 import { ChallengeRegistry } from '@larder/certs/challenges'
 import type { PurgeMessage } from '@larder/purge-bus'
 import { createLogger } from '../observability/logger.ts'
@@ -25,6 +26,9 @@ let early: ToWorker[] = []
 /** PURGE requests that wait for the primary's answer. */
 const purging = new Map<number, (answer: PurgeAnswer) => void>()
 let nextPurgeId = 1
+/** Questions for certificates; the store bounds how many, and how long it waits. */
+const asking = new Map<number, (set: CertificateSet | null) => void>()
+let nextQuestionId = 1
 
 const INVALIDATION_GATHER_MS = 5
 const MAX_GATHERED_KEYS = 1000
@@ -87,6 +91,13 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
       challenges.replaceAll(message.answers)
       tell({ type: 'challenges-known', id: message.id })
       return
+    case 'certificate-names':
+    case 'certificates-changed':
+      return applyCertificates(message)
+    case 'certificate':
+      asking.get(message.id)?.(message.set)
+      asking.delete(message.id)
+      return
     case 'take-census': {
       const { id, query } = message
       tell({ type: 'census', id, census: await started().census(query) })
@@ -111,10 +122,15 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       purgeTable: message.purgeTable,
       challenges,
       publishPurge,
+      certificates: { names: message.certificateNames, ask: askCertificate },
     })
     const waiting = early
     early = []
-    for (const purge of waiting) applyPurges(purge)
+    for (const one of waiting) {
+      if (one.type === 'certificate-names' || one.type === 'certificates-changed') {
+        applyCertificates(one)
+      } else applyPurges(one)
+    }
     // Now, while the folder can still be written: the next worker finds what this one has compiled.
     flushCompileCache()
     if (identity !== undefined) {
@@ -138,6 +154,27 @@ function applyPurges(message: ToWorker): void {
   if (message.type === 'purges') purges.apply(message.purges)
   else if (message.type === 'purge-floor') purges.raiseFloor(message.number)
   tell({ type: 'purged', number: purges.number })
+}
+
+function applyCertificates(
+  message: Extract<ToWorker, { type: 'certificate-names' | 'certificates-changed' }>,
+): void {
+  if (running === undefined) {
+    early.push(message)
+    return
+  }
+  const { certificates } = running
+  if (message.type === 'certificate-names') return certificates.learn(message.names)
+  certificates.changed(message.names, message.hasFallback)
+  tell({ type: 'certificates-seen', number: message.number })
+}
+
+function askCertificate(pattern: string): Promise<CertificateSet | null> {
+  const id = nextQuestionId++
+  return new Promise((resolve) => {
+    asking.set(id, resolve)
+    tell({ type: 'ask-certificate', id, pattern })
+  })
 }
 
 function publishPurge(message: PurgeMessage): Promise<PurgeAnswer> {
