@@ -16,7 +16,7 @@ export type {
   PendingChallenge,
 } from './ports.ts'
 export { LEASE_MS } from './ports.ts'
-export type { RenewalEvent, RenewalStatus, RenewalTarget } from './renewal.ts'
 export { Renewer } from './renewal.ts'
+export type { RenewalEvent, RenewalStatus, RenewalTarget } from './renewal-event.ts'
 export { AcmeSession } from './session.ts'
 export { tlsAlpnCertificate } from './tls-alpn-certificate.ts'

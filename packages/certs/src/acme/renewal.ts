@@ -3,65 +3,13 @@ import { type CertificateFacts, type CertificatePair, checkPair } from '../read.
 import type { CertificateSet } from '../vault.ts'
 import { AcmeError } from './acme-error.ts'
 import type { CertificateKeyType } from './certificate-request.ts'
+import { isLeaseLost, LeaseHolding, leaseLost } from './lease-holding.ts'
 import { orderCertificate } from './order.ts'
-import {
-  type ChallengeBoard,
-  type ChallengeKind,
-  type FencedVault,
-  type HeldLease,
-  LEASE_MS,
-  type Lease,
-} from './ports.ts'
+import type { ChallengeBoard, ChallengeKind, FencedVault, HeldLease, Lease } from './ports.ts'
+import type { RenewalEvent, RenewalStatus, RenewalTarget } from './renewal-event.ts'
 import { type RenewalDue, type RenewalReason, renewalDue, retryDelayMs } from './renewal-plan.ts'
 import type { RenewalWindow } from './resources.ts'
 import type { AcmeSession } from './session.ts'
-
-/** A certificate that is to be there and fresh. */
-export interface RenewalTarget {
-  readonly id: string
-  /** DNS names, lower case. */
-  readonly names: readonly string[]
-}
-
-export type RenewalEvent =
-  | {
-      readonly kind: 'ordering'
-      readonly id: string
-      readonly names: readonly string[]
-      readonly reason: RenewalReason
-    }
-  | {
-      readonly kind: 'issued'
-      readonly id: string
-      readonly names: readonly string[]
-      readonly version: number
-      readonly notAfterAt: number
-      /** By this machine's clock it would have to be renewed already: the clock is wrong, or the authority's is. */
-      readonly isDueAgain: boolean
-    }
-  | {
-      readonly kind: 'failed'
-      readonly id: string
-      readonly names: readonly string[]
-      readonly error: Error
-      readonly failures: number
-      readonly retryAt: number
-      /** Of what is served meanwhile; undefined when there is nothing. */
-      readonly notAfterAt: number | undefined
-    }
-  /** Suggested windows are a help, not a need. */
-  | { readonly kind: 'no-renewal-info'; readonly id: string; readonly error: Error }
-
-export interface RenewalStatus {
-  readonly id: string
-  readonly names: readonly string[]
-  /** When it is looked at again: to renew it, to try again, or to see whether something has changed. */
-  readonly nextAt: number
-  /** undefined while there is none. */
-  readonly notAfterAt: number | undefined
-  readonly failures: number
-  readonly lastError: string | undefined
-}
 
 export interface RenewerOptions {
   readonly session: AcmeSession
@@ -274,7 +222,7 @@ export class Renewer {
       return
     }
     const { lease } = answer
-    const holding = new Holding(lease)
+    const holding = new LeaseHolding(lease)
     try {
       // Whoever had the lease before may have renewed since we looked.
       const due = await this.#dueOf(entry)
@@ -386,45 +334,6 @@ export class Renewer {
   #tell(event: RenewalEvent): void {
     this.#options.onEvent(event)
   }
-}
-
-/** A lease that is kept for as long as something takes; `signal` ends the work when it is lost. */
-class Holding {
-  readonly #abort = new AbortController()
-  readonly #timer: NodeJS.Timeout
-  #extendedAt = performance.now()
-
-  constructor(lease: HeldLease) {
-    this.#timer = setInterval(() => void this.#extend(lease), LEASE_MS / 6)
-  }
-
-  get signal(): AbortSignal {
-    return this.#abort.signal
-  }
-
-  end(): void {
-    clearInterval(this.#timer)
-  }
-
-  async #extend(lease: HeldLease): Promise<void> {
-    try {
-      if (await lease.extend()) this.#extendedAt = performance.now()
-      else this.#abort.abort(leaseLost())
-    } catch {
-      // Not known; someone else can have it only when it has run out.
-      if (performance.now() - this.#extendedAt > LEASE_MS) this.#abort.abort(leaseLost())
-    }
-  }
-}
-
-const LEASE_LOST = 'Another machine has taken over the renewal; what it brings is what counts.'
-
-function leaseLost(): AcmeError {
-  return new AcmeError('here', LEASE_LOST)
-}
-
-function isLeaseLost(error: unknown): boolean {
-  return error instanceof AcmeError && error.message === LEASE_LOST
 }
 
 /** Loaded when there is a certificate to ask about: the X.509 library is large. */

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import {
   AcmeSession,
   ChallengeBook,
@@ -101,9 +100,13 @@ export class AcmeEngine {
   }
 }
 
+/** Failed attempts to connect do not count: without Redis an order fails, and is made again. */
 async function ready(client: RedisClient): Promise<void> {
   if (client.status === 'ready') return
-  const signal = AbortSignal.timeout(REDIS_READY_WITHIN_MS)
-  // Without it an attempt fails, and is made again.
-  await once(client, 'ready', { signal }).catch(() => {})
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, REDIS_READY_WITHIN_MS)
+  client.once('ready', resolve)
+  await promise
+  clearTimeout(timer)
+  client.off('ready', resolve)
 }
