@@ -19,8 +19,11 @@ t.setTimeout(120_000)
 
 const KEY = '9d'.repeat(32)
 
-async function startMachine(t: Test, redisUrl: string): Promise<LarderProcess> {
-  const folder = temporaryFolder(t)
+async function startMachine(
+  t: Test,
+  redisUrl: string,
+  folder = temporaryFolder(t),
+): Promise<LarderProcess> {
   writeFileSync(join(folder, 'seal.key'), KEY)
   writeConfig(folder, {
     redis: { url: redisUrl },
@@ -115,10 +118,23 @@ t.test('what is put on one machine is served by all', { skip: withoutRedis }, as
     await waitFor(async () => (await put(one, 'a.test', fourth)).status === 200, 10_000)
     await waitFor(async () => (await seen(other, 'a.test')) === serialOf(fourth), 5_000)
   })
+  await t.test('a machine that starts without Redis serves what it has used', async (t) => {
+    await redis.kill()
+    one.child.kill('SIGTERM')
+    await one.ended()
+    const restarted = await startMachine(t, redis.url, one.folder)
+    t.equal(await seen(restarted, 'a.test'), serialOf(fourth))
+    await redis.start()
+    // What is taken away everywhere is gone here, too, whatever was kept.
+    const url = `${restarted.adminUrl}/api/v1/certificates/a.test`
+    await waitFor(async () => (await get(url, { method: 'DELETE' })).status === 204, 10_000)
+    t.equal(await seen(restarted, 'a.test'), null)
+    await waitFor(async () => (await seen(other, 'a.test')) === null, 5_000)
+  })
   for (const { stdout, stderr } of machines) {
     t.notMatch(stdout + stderr, /PRIVATE KEY/)
     t.notOk((stdout + stderr).includes(KEY))
   }
-  const { body } = await get(`${one.adminUrl}/api/v1/config`)
+  const { body } = await get(`${other.adminUrl}/api/v1/config`)
   t.notOk(body.includes(KEY))
 })

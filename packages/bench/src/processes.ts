@@ -70,6 +70,12 @@ export function residentBytes(pid: number): number {
   return statusBytes(pid, /^VmRSS:\s+(\d+)/m)
 }
 
+/** Of this process alone. */
+export function ownResidentBytes(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(/^VmRSS:\s+(\d+)/m.exec(text)?.[1] ?? 0) * 1024
+}
+
 /** Resident memory without what only maps files. */
 export function anonymousBytes(pid: number): number {
   return statusBytes(pid, /^RssAnon:\s+(\d+)/m)

@@ -55,6 +55,18 @@ t.test('objects measures memory, space and look-ups', onProcesses, async (t) => 
   t.ok(disk.metadataBytes > 40 && disk.metadataBytes < 400, `${disk.metadataBytes} of metadata`)
 })
 
+t.test('certificates measures start, memory and look-ups', onProcesses, async (t) => {
+  const { output, results } = await quickRun(t, 'certificates')
+  t.match(
+    output,
+    /^\| 200 \| [\d.]+ \| [\d.]+ \| \d+ \| \d+ \| \d+ \| \d+ \| [\d.]+ \| [\d.]+ \| \d+ \|$/m,
+  )
+  t.same(
+    results.map(({ names }: { names: number }) => names),
+    [10, 200],
+  )
+})
+
 t.test('an unknown scenario shows how it is used', async (t) => {
   const status = await new Promise((resolve) => {
     execFile(process.execPath, [MAIN, 'nothing'], (error, stdout) => {

@@ -24,12 +24,18 @@ export class DevelopmentAuthority {
     return join(this.#folder, 'authority.crt')
   }
 
+  /** Where the certificate of `id` and its key are. */
+  filesOf(id: string): readonly [certFile: string, keyFile: string] {
+    const name = fileNameOf(id)
+    return [join(this.#folder, `${name}.crt`), join(this.#folder, `${name}.key`)]
+  }
+
   /** The stored certificate when it still covers these names, a new one otherwise. */
   async certificateFor(id: string, hosts: readonly string[]): Promise<CertificatePair> {
     const now = this.#now()
     const names = [...new Set([...LOCAL_NAMES, ...hosts.filter((host) => host !== '*')])]
     const authority = await this.#authority(now)
-    const fileName = id === 'authority' ? 'tenant-authority' : id
+    const fileName = fileNameOf(id)
     const stored = this.#read(fileName)
     if (stored !== undefined && isGood(stored, names, now)) {
       // A leaf of an authority that has been replaced would not be trusted.
@@ -76,6 +82,11 @@ export class DevelopmentAuthority {
     writeFileSync(temporary, text, { mode: 0o600 })
     renameSync(temporary, file)
   }
+}
+
+/** The authority's own name is taken. */
+function fileNameOf(id: string): string {
+  return id === 'authority' ? 'tenant-authority' : id
 }
 
 /** Loaded only when something is issued: workers read certificates and start faster without the X.509 library. */

@@ -1,4 +1,5 @@
 import { nearestName } from '../config/nearest-name.ts'
+import { certCommand } from './cert.ts'
 import { checkConfigCommand } from './check-config.ts'
 import { type Command, UsageError } from './command.ts'
 import { doctorCommand } from './doctor.ts'
@@ -13,6 +14,7 @@ const COMMANDS: readonly Command[] = [
   purgeCommand,
   warmCommand,
   statsCommand,
+  certCommand,
   doctorCommand,
 ]
 

@@ -210,7 +210,9 @@ function storeFor({ config, stateFolder, logger }: CertificateServiceOptions): {
   if (place !== undefined && sealKeys.length > 0) {
     const keys = new KeyRing(sealKeys.map((key) => Buffer.from(key, 'hex')))
     const { prefix } = place
-    return { store: new RedisStore({ place, prefix, keys, logger }), isShared: true }
+    const copiesFolder = join(stateFolder, 'shared-certificates')
+    const store = new RedisStore({ place, prefix, keys, copiesFolder, logger })
+    return { store, isShared: true }
   }
   return { store: new StateStore(join(stateFolder, 'certificates'), logger), isShared: false }
 }

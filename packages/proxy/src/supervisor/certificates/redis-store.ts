@@ -6,6 +6,7 @@ import {
   type RedisClient,
   type RedisPlace,
 } from '../../storage/redis/redis-client.ts'
+import { RecordCopies } from './record-copies.ts'
 import { NEXT_VERSION, STORE_SET } from './redis-scripts.ts'
 import { MAX_STORED_SETS, type SetStore, type StoredHead, StoreUnavailable } from './set-store.ts'
 
@@ -14,6 +15,8 @@ export interface RedisStoreOptions {
   readonly prefix: string
   /** Encrypts the private keys. */
   readonly keys: KeyRing
+  /** Where the records are kept that this machine uses, for a start without Redis. */
+  readonly copiesFolder: string
   readonly logger: Logger
 }
 
@@ -26,7 +29,8 @@ const PORTION = 1_000
 /**
  * Sets shared by the machines of a point of presence. What is in Redis for a set is its record, whose pairs are
  * encrypted with its id, version and names bound to them, and its head, which is all that machines hold of sets that
- * nobody asks for. A newer version stays, whatever comes later. While Redis is away, what is known stays known.
+ * nobody asks for. A newer version stays, whatever comes later. While Redis is away, what is known stays known, and what
+ * was used here is served from copies, also after a restart.
  */
 export class RedisStore implements SetStore {
   readonly #options: RedisStoreOptions
@@ -34,6 +38,7 @@ export class RedisStore implements SetStore {
   readonly #client: RedisClient
   readonly #listener: RedisClient
   readonly #heads = new Map<string, StoredHead>()
+  readonly #copies: RecordCopies
   #onHead: (head: StoredHead) => void = () => {}
   #change = -1
   #epoch = ''
@@ -46,6 +51,7 @@ export class RedisStore implements SetStore {
   constructor(options: RedisStoreOptions) {
     this.#options = options
     this.#names = new StoreNames(options.prefix)
+    this.#copies = new RecordCopies(options.copiesFolder, options.logger)
     const onError = (err: Error) => options.logger.debug({ err }, 'Redis is away (certificates)')
     this.#client = connectRedis(options.place, onError)
     this.#listener = connectRedis(options.place, onError)
@@ -53,6 +59,7 @@ export class RedisStore implements SetStore {
 
   async start(onHead: (head: StoredHead) => void): Promise<void> {
     this.#onHead = onHead
+    this.#takeCopies()
     this.#listener.on('message', () => void this.#sync())
     this.#listener.on('ready', () => {
       // What is lost in between is found by the poll.
@@ -70,8 +77,36 @@ export class RedisStore implements SetStore {
   }
 
   async read(id: string): Promise<CertificateSet | null> {
-    const record = await this.#call((client) => client.hget(this.#names.records, id))
-    return record === null ? null : openRecord(this.#options.keys, id, record)
+    const record = await this.#recordOf(id)
+    if (record === null) return null
+    const set = openRecord(this.#options.keys, id, record)
+    // Only what opens is worth keeping.
+    this.#copies.put(id, record)
+    return set
+  }
+
+  async #recordOf(id: string): Promise<string | null> {
+    try {
+      const record = await this.#call((client) => client.hget(this.#names.records, id))
+      // A Redis that has lost what it had has lost this, too; what was taken away has no copy.
+      return record ?? this.#copies.get(id)
+    } catch (error) {
+      const copy = this.#copies.get(id)
+      if (copy === null) throw error
+      return copy
+    }
+  }
+
+  #takeCopies(): void {
+    for (const record of this.#copies.read()) {
+      try {
+        const { id } = JSON.parse(record)
+        const { names, version } = openRecord(this.#options.keys, String(id), record)
+        this.#heard({ id, names, version })
+      } catch (err) {
+        this.#options.logger.warn({ err }, 'the copy of a certificate does not open')
+      }
+    }
   }
 
   async put(
@@ -121,6 +156,7 @@ export class RedisStore implements SetStore {
     if (stored === 0)
       throw new StoreUnavailable('Another machine has stored a newer one meanwhile.')
     this.#heard(head)
+    if (record !== '') this.#copies.put(head.id, record)
   }
 
   /** One at a time; whoever wants one while one is under way gets one more after it. */
@@ -174,6 +210,7 @@ export class RedisStore implements SetStore {
     const known = this.#heads.get(head.id)
     if (known !== undefined && known.version >= head.version) return
     this.#heads.set(head.id, head)
+    if (head.names.length === 0) this.#copies.drop(head.id)
     this.#onHead(head)
   }
 
