@@ -4,7 +4,7 @@
 set -u
 
 missing=
-for pair in redis-server:redis-server h2load:nghttp2-client openssl:openssl curl:curl taskset:util-linux \
+for pair in redis-server:redis-server h2load:nghttp2-client openssl:openssl curl:curl taskset:util-linux pebble:pebble testssl:testssl.sh \
   chromium:chromium; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done

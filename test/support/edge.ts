@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { ChallengeRegistry } from '@larder/certs/challenges'
 import { parsePurge } from '@larder/purge-bus'
 import t, { type Test } from 'tap'
 import type { Config } from '../../packages/proxy/src/config/config.ts'
@@ -100,6 +101,8 @@ export interface StartedProxy {
   listen(kind: 'http' | 'https', host: string, proxyProtocol?: boolean): Promise<number>
   /** A purge in plain words, as it comes to every worker from the bus. */
   purge(words: string): void
+  /** What validating authorities may ask for. */
+  readonly challenges: ChallengeRegistry
   /** Another configuration for the running proxy. */
   reconfigure(options: EdgeOptions): Promise<void>
 }
@@ -120,6 +123,7 @@ export async function startProxy(
   const { config } = staged
   const peers = { folder: mkdtempSync(join(tmpdir(), 'larder-test-')), slots: WORKERS }
   t.teardown(() => rmSync(peers.folder, { recursive: true, force: true }))
+  const challenges = new ChallengeRegistry()
   const workers: RunningWorker[] = []
   for (let slot = 0; slot < WORKERS; slot++) {
     const announceInvalidation = (keys: readonly string[]) => {
@@ -127,7 +131,7 @@ export async function startProxy(
     }
     const names = certificates.join(receiver(`${slot}`, certificates, () => workers[slot]))
     const own = { names, ask: (pattern: string) => certificates.ask(pattern) }
-    const common = { config, slot, peers, clock, announceInvalidation, ...quiet() }
+    const common = { config, slot, peers, clock, challenges, announceInvalidation, ...quiet() }
     workers.push(await startWorker({ ...common, certificates: own }))
   }
   t.teardown(() => Promise.all(workers.map((worker) => worker.drain(0))))
@@ -151,6 +155,7 @@ export async function startProxy(
     https: await listen('https'),
     listen,
     purge,
+    challenges,
     reconfigure: async (changed) => {
       const next = await certificates.stage(configFor(originUrl, changed))
       certificates.apply(next)

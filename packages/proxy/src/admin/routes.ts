@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import type { Logger } from '../observability/logger.ts'
 import { renderPrometheus } from '../observability/prometheus.ts'
 import type { Supervisor } from '../supervisor/supervisor.ts'
+import { registerAcmeRoutes } from './acme-routes.ts'
 import { registerCertificateRoutes } from './certificate-routes.ts'
 import { registerHotRoutes } from './hot-routes.ts'
 import { sendProblem } from './problem-details.ts'
@@ -14,6 +15,7 @@ export function registerRoutes(app: FastifyInstance, supervisor: Supervisor, log
   registerCertificateRoutes(app, supervisor, logger)
   registerPurgeRoutes(app, supervisor)
   registerHotRoutes(app, supervisor)
+  registerAcmeRoutes(app, supervisor)
   app.get(
     '/healthz',
     { config: { access: 'anyone' }, schema: { summary: 'The primary is alive.', security: [] } },

@@ -1,4 +1,10 @@
-import type { CertificateConfig, Config, RedisConfig, WarmConfig } from '../config/config.ts'
+import type {
+  AcmeConfig,
+  CertificateConfig,
+  Config,
+  RedisConfig,
+  WarmConfig,
+} from '../config/config.ts'
 
 /** The configuration in force without anything that would let someone in. */
 export function visibleConfig(config: Config): Record<string, unknown> {
@@ -6,6 +12,7 @@ export function visibleConfig(config: Config): Record<string, unknown> {
     ...config,
     redis: config.redis === undefined ? undefined : visibleRedis(config.redis),
     warm: config.warm === undefined ? undefined : visibleWarm(config.warm),
+    acme: config.acme === undefined ? undefined : visibleAcme(config.acme),
     certificates: { ...config.certificates, sealKeys: undefined },
     admin: {
       tokens: config.admin.tokens.map(({ name, role, tenant }) => ({ name, role, tenant })),
@@ -16,6 +23,10 @@ export function visibleConfig(config: Config): Record<string, unknown> {
       return { ...tenant, certificate: visibleCertificate(certificate) }
     }),
   }
+}
+
+function visibleAcme({ eab, caPem, ...rest }: AcmeConfig): Record<string, unknown> {
+  return { ...rest, eab: eab && { kid: eab.kid }, hasAuthority: caPem !== undefined }
 }
 
 /** The primary has taken the keys out already; nobody has to rely on that. */

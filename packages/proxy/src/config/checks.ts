@@ -1,4 +1,5 @@
 import { parseAddress } from './address.ts'
+import { checkAcme } from './check-acme.ts'
 import { canonicalHostPattern } from './normalise-tenant.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenConfig } from './schema.ts'
@@ -12,6 +13,7 @@ export function checkConfig(written: WrittenConfig, problems: Problems): void {
   checkTokens(written, problems)
   checkMemory(written, problems)
   checkSlices(written, problems)
+  checkAcme(written, problems)
   const { redis } = written
   if (redis !== undefined && !problems.hasErrorUnder('redis')) {
     const ways = [redis.url, redis.cluster, redis.sentinels].filter((way) => way !== undefined)

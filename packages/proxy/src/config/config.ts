@@ -19,6 +19,8 @@ export interface Config {
   readonly purge: PurgeConfig
   /** What is fetched at the start; undefined = nothing. */
   readonly warm: WarmConfig | undefined
+  /** Where certificates come from by themselves; undefined = nowhere. */
+  readonly acme: AcmeConfig | undefined
   readonly limits: LimitsConfig
   readonly timeouts: TimeoutsConfig
   readonly tls: TlsConfig
@@ -82,6 +84,19 @@ export interface WarmConfig {
   readonly ratePerSecond: number
   /** The proxy is ready after this, whatever is left. */
   readonly atMostMs: number
+}
+
+export interface AcmeConfig {
+  readonly directory: string
+  readonly email: string | undefined
+  readonly termsAgreed: boolean
+  /** External account; the key is base64url. */
+  readonly eab: { readonly kid: string; readonly hmacKey: string } | undefined
+  /** Authorities of the directory's certificate; undefined = the usual ones of the Web. */
+  readonly caPem: string | undefined
+  /** Best first; none that no listener could answer. */
+  readonly challenges: readonly ('http-01' | 'tls-alpn-01')[]
+  readonly keyType: 'p256' | 'p384' | 'rsa2048' | 'rsa4096'
 }
 
 export interface AdminConfig {
@@ -216,11 +231,11 @@ export interface OriginTlsConfig {
 }
 
 /**
- * The primary reads the files and issues what is self-signed. Certificates and keys are in it from when it is read to
+ * The primary reads the files, orders by ACME and issues what is self-signed. Certificates and keys are in it from when it is read to
  * when the primary takes them out, before anyone else sees it.
  */
 export interface CertificateConfig extends CertificateFilesConfig {
-  readonly source: 'files' | 'self-signed'
+  readonly source: 'files' | 'self-signed' | 'acme'
   /** With keys of the other kind, for the same names. */
   readonly also: readonly CertificateFilesConfig[]
 }

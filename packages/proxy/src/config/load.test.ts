@@ -39,6 +39,8 @@ tenants:
     origins: [{ url: 'http://127.0.0.1:1' }]
 `
 
+const ACME = 'acme: { termsAgreed: true }\n'
+
 function problemsOf(text: string): string[] {
   const result = loadConfigText(text, 'larder.yaml', { environment: {} })
   return result.ok ? [] : result.problems.map(formatProblem)
@@ -201,7 +203,39 @@ const BAD: [name: string, text: string, problem: RegExp][] = [
     `memory: { maxSize: 1MiB, maxObjectSize: 2MiB }\n${SMALL}`,
     /is greater than/,
   ],
-  ['a certificate by ACME', `${SMALL}    certificate: acme`, /not in this version.*certFile/],
+  ['a certificate by ACME from nobody', `${SMALL}    certificate: acme`, /write acme: \{ email/],
+  [
+    'terms that are not agreed to',
+    `acme: {}\n${SMALL}    certificate: acme`,
+    /write termsAgreed: true/,
+  ],
+  [
+    'a wildcard by ACME',
+    `${ACME}${SMALL.replace('[a.test]', "['*.a.test']")}    certificate: acme`,
+    /hosts\[0\]: '\*\.a\.test' cannot have a certificate by ACME/,
+  ],
+  [
+    'an address by ACME',
+    `${ACME}${SMALL.replace('[a.test]', '[192.0.2.1]')}    certificate: acme`,
+    /'192\.0\.2\.1' is an address/,
+  ],
+  [
+    'challenges that no listener answers',
+    `acme: { termsAgreed: true, challenges: [tls-alpn-01] }\n${SMALL}    certificate: acme`,
+    /tls-alpn-01 needs listen\.https/,
+  ],
+  ['a challenge that is none', `acme: { challenges: [dns-01] }\n${SMALL}`, /acme\.challenges\[0\]/],
+  [
+    'an authority in clear',
+    `acme: { directory: 'http://ca.test/' }\n${SMALL}`,
+    /acme\.directory: Expected the https URL/,
+  ],
+  [
+    'an external account without key',
+    `acme: { eab: { kid: k } }\n${SMALL}`,
+    /exactly one of hmacFile/,
+  ],
+  ['an e-mail address that is none', `acme: { email: nobody }\n${SMALL}`, /acme\.email/],
   [
     'a certificate without key',
     `${SMALL}    certificate: { certFile: x }`,

@@ -140,11 +140,8 @@ function readCertificate(
   const { certificate } = written
   if (certificate === undefined) return undefined
   if (certificate === 'acme') {
-    problems.error(
-      path,
-      "Certificates by ACME are not in this version. Give { certFile, keyFile } of a certificate that another client keeps fresh, or 'self-signed'.",
-    )
-    return undefined
+    const none = { certFile: undefined, keyFile: undefined, certPem: '', keyPem: '' }
+    return { source: 'acme', also: [], ...none }
   }
   const {
     certFile,

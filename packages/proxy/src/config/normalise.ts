@@ -9,6 +9,7 @@ import type {
   RedisConfig,
   WarmConfig,
 } from './config.ts'
+import { normaliseAcme } from './normalise-acme.ts'
 import { normaliseTenant } from './normalise-tenant.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenConfig } from './schema.ts'
@@ -41,6 +42,9 @@ export function normalise(
   const warmConfig = problems.hasErrorUnder('warm')
     ? undefined
     : normaliseWarm(written.warm, sources, problems)
+  const acmeConfig = problems.hasErrorUnder('acme')
+    ? undefined
+    : normaliseAcme(written, sources, problems)
   const sealKeys = problems.hasErrorUnder('certificates')
     ? []
     : readSealKeys(written.certificates ?? {}, sources, problems)
@@ -76,6 +80,7 @@ export function normalise(
       maxPendingAgeMs: milliseconds(purge?.maxPendingAge),
     },
     warm: warmConfig,
+    acme: acmeConfig,
     limits: {
       maxHeaderBytes: bytes(limits?.maxHeaderSize),
       maxHeaderCount: given(limits?.maxHeaderCount),

@@ -101,7 +101,7 @@ const certificate = Type.Union(
   ],
   {
     description:
-      "{ certFile, keyFile }, or 'self-signed'. Without it the tenant is served over TLS by what the folder of certificates or the admin API has for its hosts.",
+      "{ certFile, keyFile }, 'self-signed', or 'acme': ordered and renewed by itself, self-signed until it is there. Without it the tenant is served over TLS by what the folder of certificates or the admin API has for its hosts.",
   },
 )
 

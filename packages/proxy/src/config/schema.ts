@@ -280,6 +280,70 @@ const warm = Type.Object(
   { ...closed, absentMeans: 'nothing is fetched at the start' },
 )
 
+const acme = Type.Object(
+  {
+    directory: Type.Optional(
+      Type.String({
+        default: 'https://acme-v02.api.letsencrypt.org/directory',
+        description: "Where the authority's directory is (RFC 8555 §7.1.1).",
+      }),
+    ),
+    email: Type.Optional(
+      Type.String({
+        pattern: '^[^@\\s,?]+@[^@\\s,?]+$',
+        maxLength: 254,
+        description: 'Whom the authority may write to about the account.',
+      }),
+    ),
+    termsAgreed: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: "You have read the authority's terms of service and agree to them.",
+      }),
+    ),
+    eab: Type.Optional(
+      Type.Object(
+        {
+          kid: Type.String({
+            minLength: 1,
+            maxLength: 1024,
+            description: 'Key identifier that the authority has issued.',
+          }),
+          hmacFile: Type.Optional(
+            Type.String({ description: 'File with the HMAC key that came with it, base64url.' }),
+          ),
+          hmacEnv: Type.Optional(
+            Type.String({ description: 'Environment variable with it, instead of hmacFile.' }),
+          ),
+        },
+        { ...closed, absentMeans: 'accounts are made without an external one' },
+      ),
+    ),
+    caFile: Type.Optional(
+      Type.String({
+        description:
+          "Authorities that the directory's own certificate may come from, in place of the usual ones of the Web; PEM.",
+      }),
+    ),
+    challenges: Type.Optional(
+      Type.Array(oneOf(['http-01', 'tls-alpn-01']), {
+        minItems: 1,
+        maxItems: 2,
+        default: ['http-01', 'tls-alpn-01'],
+        description:
+          'How names are shown to be ours, best first; after a failure the other one has its turn. http-01 is asked on port 80, tls-alpn-01 on port 443.',
+      }),
+    ),
+    keyType: Type.Optional(
+      oneOf(['p256', 'p384', 'rsa2048', 'rsa4096'], {
+        default: 'p256',
+        description: 'Keys of the certificates: on a curve of NIST, or RSA for very old clients.',
+      }),
+    ),
+  },
+  { ...closed, absentMeans: 'no tenant has a certificate by ACME' },
+)
+
 const limits = Type.Object(
   {
     maxHeaderSize: size('32KiB', {
@@ -505,6 +569,7 @@ export const configSchema = Type.Object(
     admin: Type.Optional(admin),
     purge: Type.Optional(purge),
     warm: Type.Optional(warm),
+    acme: Type.Optional(acme),
     limits: Type.Optional(limits),
     timeouts: Type.Optional(timeouts),
     tls: Type.Optional(tls),

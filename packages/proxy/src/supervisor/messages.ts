@@ -1,4 +1,5 @@
 import type { CertificateSet, NamesImage } from '@larder/certs'
+import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { MetricsSnapshot } from '../observability/metrics.ts'
@@ -84,6 +85,8 @@ export type ToWorker =
       readonly pendingAfter: number | null
     }
   | { readonly type: 'purge-answer'; readonly id: number; readonly answer: PurgeAnswer }
+  /** All that validating authorities may ask for now; `challenges-known` answers it. May come before the start. */
+  | { readonly type: 'challenges'; readonly id: number; readonly answers: ChallengeAnswers }
   /** All names that have a certificate. */
   | { readonly type: 'certificate-names'; readonly names: NamesImage }
   /** What these names have is new, changed or gone; `certificates-seen` answers it. */
@@ -116,6 +119,7 @@ export type FromWorker =
   /** Nothing that these changes made old is served any more. */
   | { readonly type: 'certificates-seen'; readonly number: number }
   | { readonly type: 'census'; readonly id: number; readonly census: Census }
+  | { readonly type: 'challenges-known'; readonly id: number }
   | { readonly type: 'drained' }
 
 /** Once per second: proof of life, and the numbers. */

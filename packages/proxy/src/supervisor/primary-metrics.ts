@@ -17,6 +17,7 @@ export function primarySeries(supervisor: Supervisor): MergedSeries[] {
     series('larder_config_reloads_total', reloads.refused, 'refused'),
     ...purgeSeries(supervisor),
     ...diskSeries(supervisor),
+    ...acmeSeries(supervisor),
     ...certificateSeries(supervisor.certificates),
     series('larder_uptime_seconds', (Date.now() - supervisor.startedAt) / 1000),
   ]
@@ -51,6 +52,38 @@ function diskSeries({ eviction, indexesSetAside }: Supervisor): MergedSeries[] {
     series('larder_disk_evictions_total', reinsertedRecords, 'kept-records'),
     series('larder_disk_indexes_set_aside_total', indexesSetAside),
   ]
+}
+
+function acmeSeries({ acme }: Supervisor): MergedSeries[] {
+  const all = acme.status()
+  const { issued, failed } = acme.counts
+  if (all.length === 0 && issued + failed === 0) return []
+  const earliest = (instants: (number | undefined)[]) =>
+    Math.min(...instants.filter((at) => at !== undefined)) / 1000
+  const counts = [
+    series('larder_acme_orders_total', issued, 'issued'),
+    series('larder_acme_orders_total', failed, 'failed'),
+    series(
+      'larder_acme_certificates',
+      all.filter((each) => each.notAfterAt !== undefined).length,
+      'issued',
+    ),
+    series(
+      'larder_acme_certificates',
+      all.filter((each) => each.notAfterAt === undefined).length,
+      'awaited',
+    ),
+    series('larder_acme_certificates', all.filter((each) => each.failures > 0).length, 'failing'),
+  ]
+  const nextAt = earliest(all.map((each) => each.nextAt))
+  const expiresAt = earliest(all.map((each) => each.notAfterAt))
+  if (Number.isFinite(nextAt)) {
+    counts.push(series('larder_acme_next_attempt_timestamp_seconds', nextAt))
+  }
+  if (Number.isFinite(expiresAt)) {
+    counts.push(series('larder_acme_first_expiry_timestamp_seconds', expiresAt))
+  }
+  return counts
 }
 
 function slotSeries(slot: WorkerSlot): MergedSeries[] {

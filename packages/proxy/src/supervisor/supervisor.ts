@@ -12,6 +12,7 @@ import {
 } from '../observability/metrics-merge.ts'
 import { setIndexAside } from '../storage/disk/index-file.ts'
 import { type Census, mergeCensuses } from '../storage/memory-census.ts'
+import { AcmeService } from './acme-service.ts'
 import { CertificateService } from './certificates/certificate-service.ts'
 import type { StagedConfig } from './certificates/config-sets.ts'
 import { DiskEviction } from './disk-eviction.ts'
@@ -55,6 +56,7 @@ export class Supervisor {
   /** Indexes of the disk tier that were set aside because processes died of them. */
   indexesSetAside = 0
   readonly purges: PurgeService
+  readonly acme: AcmeService
   readonly certificates: CertificateService
   /** What is fetched at the start; null when nothing is. */
   readonly warming: Warming | null
@@ -96,6 +98,13 @@ export class Supervisor {
           })
     this.purges = new PurgeService(options)
     this.certificates = new CertificateService(options)
+    this.acme = new AcmeService({
+      ...options,
+      vault: this.certificates.vault,
+      tell: async (answers) => {
+        await Promise.all(this.slots.map((slot) => slot.tellChallenges(answers)))
+      },
+    })
     const { warm } = options.config
     this.warming = warm === undefined ? null : new Warming(warm, options.logger)
     const surroundings = {
@@ -106,6 +115,7 @@ export class Supervisor {
       purges: this.purges,
       certificates: this.certificates,
       config: () => this.#config,
+      challenges: () => this.acme.answers,
       onBeat: (
         workerId: number,
         beat: {
@@ -167,6 +177,7 @@ export class Supervisor {
       this.kill()
       throw error
     }
+    this.acme.start()
   }
 
   /** Whether every slot serves and all is warm, and if not, why. */
@@ -245,6 +256,7 @@ export class Supervisor {
     this.#sockets.closeAll()
     await stopped
     this.eviction?.stop()
+    await this.acme.stop()
     await this.certificates.stop()
     await this.purges.stop()
   }
@@ -255,6 +267,7 @@ export class Supervisor {
     for (const slot of this.slots) slot.kill()
     this.eviction?.stop()
     this.#sockets.closeAll()
+    void this.acme.stop()
     void this.certificates.stop().catch(() => undefined)
     void this.purges.stop().catch(() => undefined)
   }
@@ -342,6 +355,7 @@ export class Supervisor {
     this.#staged = staged
     this.certificates.apply(staged)
     this.purges.configure(config)
+    this.acme.configure(config)
     try {
       await Promise.all(this.slots.map((slot) => slot.configure(config)))
     } catch (error) {
@@ -349,6 +363,7 @@ export class Supervisor {
       this.#staged = stagedBefore
       if (stagedBefore !== null) this.certificates.apply(stagedBefore)
       this.purges.configure(before)
+      this.acme.configure(before)
       const { removed: unwanted } = this.#sockets.open(before.listen)
       for (const slot of this.slots) slot.closeListeners(unwanted)
       this.#sockets.closeRemoved()

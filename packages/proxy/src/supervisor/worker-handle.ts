@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { CertificateSet, NamesImage } from '@larder/certs'
+import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -20,6 +21,8 @@ import { runQueueWaitMs } from './run-queue.ts'
 /** From fork to the last listener open. */
 const START_TIMEOUT_MS = 30_000
 const CONFIGURE_TIMEOUT_MS = 30_000
+/** An authority that is not answered by one worker asks again. */
+const CHALLENGES_TIMEOUT_MS = 2_000
 /** A walk through memory ends by itself after half of this. */
 const CENSUS_TIMEOUT_MS = 10_000
 /** Without a beat for this long a worker is taken for stuck. */
@@ -68,6 +71,7 @@ export class WorkerHandle {
   #hasStarted = false
   #hasEnded = false
   #nextConfigureId = 1
+  #nextChallengesId = 1
   readonly #censuses = new Map<number, (census: Census | null) => void>()
   #nextCensusId = 1
 
@@ -152,6 +156,18 @@ export class WorkerHandle {
     }
   }
 
+  /** Resolves when it knows them, has ended or does not say. */
+  async challenges(answers: ChallengeAnswers): Promise<void> {
+    const id = this.#nextChallengesId++
+    const key = `challenges ${id}`
+    const known = this.#wait(key)
+    this.#send({ type: 'challenges', id, answers })
+    const timer = setTimeout(() => this.#settle(key, undefined), CHALLENGES_TIMEOUT_MS)
+    // One that has ended is asked nothing.
+    await known.catch(() => {})
+    clearTimeout(timer)
+  }
+
   /** Keys that another worker has invalidated. */
   invalidate(keys: readonly string[]): void {
     if (this.#hasStarted) this.#send({ type: 'invalidate', keys })
@@ -230,6 +246,9 @@ export class WorkerHandle {
           .then((answer) => this.send({ type: 'purge-answer', id, answer }))
         break
       }
+      case 'challenges-known':
+        this.#settle(`challenges ${message.id}`, undefined)
+        break
       case 'ask-certificate': {
         const { id, pattern } = message
         void this.#events

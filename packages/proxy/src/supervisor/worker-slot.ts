@@ -1,3 +1,4 @@
+import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import { BackOff } from './back-off.ts'
@@ -22,6 +23,8 @@ export interface SlotSurroundings {
   readonly identity: Identity | undefined
   readonly peers: PeerPlace
   readonly purges: PurgeService
+  /** What validating authorities may ask for now. */
+  challenges(): ChallengeAnswers
   readonly certificates: CertificateService
   /** The configuration that a worker should have now. */
   config(): Config
@@ -136,6 +139,13 @@ export class WorkerSlot {
     await Promise.all(workers.map((worker) => worker.drain(deadlineMs)))
   }
 
+  /** Resolves when whoever accepts connections here knows them. */
+  async tellChallenges(answers: ChallengeAnswers): Promise<void> {
+    const workers = [...this.#draining]
+    if (this.#current !== undefined) workers.push(this.#current)
+    await Promise.all(workers.map((worker) => worker.challenges(answers)))
+  }
+
   invalidate(keys: readonly string[]): void {
     this.#current?.invalidate(keys)
   }
@@ -193,6 +203,7 @@ export class WorkerSlot {
     )
     // Known to the worker before it accepts anything.
     purges.tellState(receiver)
+    void worker.challenges(this.#surroundings.challenges())
     await started
     // A reload during the start has gone past this worker.
     while (worker.config !== config()) await worker.configure(config())

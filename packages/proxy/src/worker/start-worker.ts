@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { type AddressInfo, BlockList, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
 import { type CertificateSet, CertificateStore, type NamesImage } from '@larder/certs'
+import { ChallengeRegistry } from '@larder/certs/challenges'
 import { type PurgeMessage, PurgeTable } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import { Clock } from '../http/clock.ts'
@@ -13,6 +14,7 @@ import { OriginResolver } from '../origin/resolver.ts'
 import { TenantOrigins } from '../origin/tenant-origins.ts'
 import { peerDoor } from '../peers/peer-door.ts'
 import { Peers } from '../peers/peers.ts'
+import { ChallengeDoor } from '../pipeline/challenge-door.ts'
 import { PipelineDoor } from '../pipeline/front-door.ts'
 import { Pipeline, type PipelineOptions } from '../pipeline/pipeline.ts'
 import { resolveUrl } from '../pipeline/purge-keys.ts'
@@ -58,6 +60,8 @@ export interface WorkerOptions {
   }
   /** Keys that an unsafe request has invalidated here, to be told to the other workers. */
   announceInvalidation?(keys: readonly string[]): void
+  /** What validating authorities may ask for, kept up to date by whoever hears of it. */
+  readonly challenges?: ChallengeRegistry
   /** Hands a purge to the bus; for PURGE requests. Resolves to the answer's status and JSON. */
   publishPurge?(message: PurgeMessage): Promise<PurgeAnswer>
 }
@@ -113,6 +117,7 @@ class Worker implements RunningWorker {
   readonly #recorder: Recorder
   readonly certificates: CertificateStore
   readonly #door: PipelineDoor
+  readonly #challengeDoor: ChallengeDoor
   readonly #pipeline: Pipeline
   readonly #secure
   readonly #listeners = new Map<string, OpenListener>()
@@ -153,6 +158,11 @@ class Worker implements RunningWorker {
       this.#pipeline,
       this.#recorder,
     )
+    this.#challengeDoor = new ChallengeDoor(
+      this.#door,
+      options.challenges ?? new ChallengeRegistry(),
+      (tx, end) => this.#recorder.record(tx, end),
+    )
     this.#secure = createSecureFront({
       contextFor: (serverName, signatures) => this.certificates.contextFor(serverName, signatures),
       alpn: ['h2', 'http/1.1'],
@@ -176,7 +186,7 @@ class Worker implements RunningWorker {
   /** Limits are read for each connection, so that a new configuration holds for the next one. */
   #listenerOptions(secure: boolean, proxyProtocol: boolean): ListenerOptions {
     const worker = this
-    const shared = { door: this.#door, clock: this.#clock, wheel: this.#wheel }
+    const shared = { door: this.#challengeDoor, clock: this.#clock, wheel: this.#wheel }
     return {
       ...shared,
       secure: secure ? this.#secure : false,

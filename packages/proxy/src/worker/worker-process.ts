@@ -2,6 +2,7 @@ import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { CertificateSet } from '@larder/certs'
+import { ChallengeRegistry } from '@larder/certs/challenges'
 import type { PurgeMessage } from '@larder/purge-bus'
 import { createLogger } from '../observability/logger.ts'
 import { WorkerMetrics } from '../observability/metrics.ts'
@@ -18,6 +19,7 @@ let logger = createLogger({ level: 'info' })
 const metrics = new WorkerMetrics()
 let running: RunningWorker | undefined
 let isDraining = false
+const challenges = new ChallengeRegistry()
 const invalidated = new Set<string>()
 /** What came while the worker was starting. */
 let early: ToWorker[] = []
@@ -87,6 +89,10 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
       purging.get(message.id)?.(message.answer)
       purging.delete(message.id)
       return
+    case 'challenges':
+      challenges.replaceAll(message.answers)
+      tell({ type: 'challenges-known', id: message.id })
+      return
     case 'certificate-names':
     case 'certificates-changed':
       return applyCertificates(message)
@@ -116,6 +122,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       announceInvalidation,
       peers: message.peers,
       purgeTable: message.purgeTable,
+      challenges,
       publishPurge,
       certificates: { names: message.certificateNames, ask: askCertificate },
     })

@@ -57,7 +57,8 @@ export async function stageConfig(
       continue
     }
     tenants.push(Object.freeze({ ...tenant, certificate: withoutKeys(certificate) }))
-    if (certificate.source === 'self-signed') {
+    if (certificate.source !== 'files') {
+      // Whoever has none by ACME yet is served all the same: it comes last of those that a name has.
       const pairs = [await authority.certificateFor(id, names)]
       sets.push({ id: `tenant/${id}`, source: 'self-signed', names, files: [], pairs })
     } else if (certificate.certPem !== '') {
