@@ -1,5 +1,5 @@
 export { DevelopmentAuthority } from './development-authority.ts'
 export type { CertificateCheck, CertificateFacts, CertificatePair } from './read.ts'
 export { checkPair, coversName, expiryWarning } from './read.ts'
-export type { CertificateEntry, CertificateStoreOptions } from './store.ts'
+export type { CertificateEntry, CertificatePairs, CertificateStoreOptions } from './store.ts'
 export { CertificateStore } from './store.ts'

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import type { CertificatePair } from './read.ts'
 
@@ -13,6 +14,13 @@ export interface CertificateStoreOptions {
   readonly secureContext?: SecureContextOptions
   /** A pair that OpenSSL refuses: told once, and its names are refused from then on. */
   readonly onError?: (error: unknown, names: readonly string[]) => void
+}
+
+export interface CertificatePairs {
+  /** Other certificates have another id or a higher version. */
+  readonly id: string
+  readonly version: number
+  readonly pairs: readonly CertificatePair[]
 }
 
 /**
@@ -56,6 +64,11 @@ export class CertificateStore {
     return this.#find(serverName)?.get() ?? null
   }
 
+  /** The certificates behind `contextFor`, for who makes contexts of its own. */
+  pairsFor(serverName: string | undefined): CertificatePairs | null {
+    return this.#find(serverName)?.pairs ?? null
+  }
+
   #find(serverName: string | undefined): LazyContext | undefined {
     // A pattern is no name: whoever asks for one gets what unknown names get.
     if (serverName !== undefined && serverName !== '' && !serverName.includes('*')) {
@@ -84,6 +97,11 @@ class LazyContext {
     this.#entry = entry
     this.#options = options
     this.#context = undefined
+  }
+
+  get pairs(): CertificatePairs {
+    const id = createHash('sha256').update(this.identity).digest('base64url')
+    return { id, version: 1, pairs: [this.#entry] }
   }
 
   get(): SecureContext | null {

@@ -132,7 +132,12 @@ export interface TimeoutsConfig {
   readonly drainMs: number
 }
 
+export type TlsPolicyName = 'modern' | 'intermediate'
+
 export interface TlsConfig {
+  readonly policy: TlsPolicyName
+  /** How long one key seals session tickets. */
+  readonly ticketRotationMs: number
   readonly unknownServerName: 'refuse' | 'default'
 }
 

@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto'
 import { type AddressInfo, BlockList, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
-import { type CertificateEntry, CertificateStore } from '@larder/certs'
+import {
+  type CertificateEntry,
+  CertificateStore,
+  type CertificateStoreOptions,
+} from '@larder/certs'
 import { type PurgeMessage, PurgeTable } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import { Clock } from '../http/clock.ts'
@@ -34,10 +38,11 @@ import {
   type ListenTarget,
   listen,
 } from '../transport/listener.ts'
+import type { TicketKeySet } from '../transport/ticket-keys.ts'
 import { TimerWheel } from '../transport/timer-wheel.ts'
-import { createSecureFront } from '../transport/tls-front.ts'
 import { Recorder } from './recorder.ts'
 import { SharedTiers } from './shared-tiers.ts'
+import { TlsService } from './tls-service.ts'
 import { transportLimits } from './transport-limits.ts'
 
 export interface WorkerOptions {
@@ -72,6 +77,8 @@ export interface RunningWorker {
   readonly purges: Purges
   /** Stops accepting, finishes exchanges, cuts what is left after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
+  /** Keys that seal and open session tickets from now on. */
+  setTicketKeys(keys: TicketKeySet): void
   metrics(): MetricsSnapshot
   /** Counts what memory holds, without holding up the event loop. */
   census(query: CensusQuery): Promise<Census>
@@ -105,7 +112,7 @@ class Worker implements RunningWorker {
   readonly #certificates: CertificateStore
   readonly #door: PipelineDoor
   readonly #pipeline: Pipeline
-  readonly #secure
+  readonly #tls: TlsService
   readonly #listeners = new Map<string, OpenListener>()
   #site: Site
   #limits: TransportLimits
@@ -128,11 +135,12 @@ class Worker implements RunningWorker {
       logger.error({ err, output: config.logging.access.output }, 'the access log is not written'),
     )
     this.#recorder = new Recorder(metrics, this.#log, this.#clock)
+    this.#tls = new TlsService({
+      config,
+      contextFor: (serverName) => this.#certificates.contextFor(serverName),
+    })
     this.#certificates = new CertificateStore(
-      {
-        unknownServerName: config.tls.unknownServerName,
-        onError: (err, names) => logger.error({ err, names }, 'a certificate cannot be used'),
-      },
+      this.#certificateOptions(config),
       certificateEntries(config),
     )
     this.peers = options.peers === undefined ? null : this.#makePeers(options.peers)
@@ -145,10 +153,6 @@ class Worker implements RunningWorker {
       this.#pipeline,
       this.#recorder,
     )
-    this.#secure = createSecureFront({
-      contextFor: (serverName) => this.#certificates.contextFor(serverName),
-      alpn: ['h2', 'http/1.1'],
-    })
   }
 
   async listen(listener: WorkerListener, target: unknown): Promise<AddressInfo> {
@@ -171,7 +175,7 @@ class Worker implements RunningWorker {
     const shared = { door: this.#door, clock: this.#clock, wheel: this.#wheel }
     return {
       ...shared,
-      secure: secure ? this.#secure : false,
+      secure: secure ? this.#tls.front : false,
       get limits() {
         return worker.#limits
       },
@@ -203,12 +207,17 @@ class Worker implements RunningWorker {
     this.#limits = transportLimits(config)
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
-    this.#certificates.replaceAll(certificateEntries(config))
+    this.#tls.configure(config)
+    this.#certificates.replaceAll(certificateEntries(config), this.#certificateOptions(config))
     this.#log.configure(config.logging.access)
     this.#pipeline.configure(this.#pipelineOptions(config))
     this.#door.configure(this.#site)
     this.purges.table.resolveAgain(resolveUrl(this.#site))
     for (const group of before.values()) group.close()
+  }
+
+  setTicketKeys(keys: TicketKeySet): void {
+    this.#tls.setTicketKeys(keys)
   }
 
   invalidate(keys: readonly string[]): void {
@@ -246,6 +255,15 @@ class Worker implements RunningWorker {
       (covers === null || covers(stored)) &&
       this.purges.judge(stored) !== 'purged'
     return takeCensus(this.#tier, { top, counts, named: covers !== null })
+  }
+
+  #certificateOptions({ tls }: Config): CertificateStoreOptions {
+    const { logger } = this.#options
+    return {
+      unknownServerName: tls.unknownServerName,
+      secureContext: this.#tls.contextOptions,
+      onError: (err, names) => logger.error({ err, names }, 'a certificate cannot be used'),
+    }
   }
 
   #makePurges(config: Config): Purges {
@@ -330,6 +348,7 @@ const PEER_FACTS: ClientFacts = {
   secure: false,
   serverName: undefined,
   tlsVersion: undefined,
+  certificate: null,
 }
 
 /** A head that a client was allowed, and the field that goes with it; connections that stay. */

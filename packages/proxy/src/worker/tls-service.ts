@@ -1,0 +1,50 @@
+import type { SecureContext, SecureContextOptions } from 'node:tls'
+import type { Config } from '../config/config.ts'
+import type { TicketKeySet } from '../transport/ticket-keys.ts'
+import { createSecureFront, type SecureFront } from '../transport/tls-front.ts'
+import { contextOptions } from '../transport/tls-policy.ts'
+
+export interface TlsServiceOptions {
+  readonly config: Config
+  /** As `SecureFrontOptions` has it. */
+  contextFor(serverName: string | undefined): SecureContext | null | Promise<SecureContext | null>
+}
+
+/** A ticket is opened for two rotations after its key was put away; this is what clients are told, at most. */
+const MAX_TICKET_SECONDS = 86_400
+
+/** What TLS of a worker is made of, but for the certificates: policy, tickets, what clients are asked for. */
+export class TlsService {
+  readonly front: SecureFront
+  /** For every context that is served with; another object after a change, the same one without. */
+  contextOptions: SecureContextOptions
+  #tls: Config['tls']
+
+  constructor(options: TlsServiceOptions) {
+    const { config } = options
+    this.#tls = config.tls
+    this.contextOptions = optionsOf(config)
+    this.front = createSecureFront({
+      contextFor: (serverName) => options.contextFor(serverName),
+      alpn: ['h2', 'http/1.1'],
+    })
+  }
+
+  /** To be called before the certificates are configured: they take `contextOptions`. */
+  configure(config: Config): void {
+    const { policy, ticketRotationMs } = config.tls
+    if (policy !== this.#tls.policy || ticketRotationMs !== this.#tls.ticketRotationMs) {
+      this.contextOptions = optionsOf(config)
+    }
+    this.#tls = config.tls
+  }
+
+  setTicketKeys(keys: TicketKeySet): void {
+    this.front.setTicketKeys(keys)
+  }
+}
+
+function optionsOf({ tls }: Config): SecureContextOptions {
+  const ticketSeconds = Math.floor((2 * tls.ticketRotationMs) / 1000)
+  return contextOptions(tls.policy, Math.min(ticketSeconds, MAX_TICKET_SECONDS))
+}
