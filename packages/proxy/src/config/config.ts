@@ -22,6 +22,7 @@ export interface Config {
   readonly limits: LimitsConfig
   readonly timeouts: TimeoutsConfig
   readonly tls: TlsConfig
+  readonly certificates: CertificatesConfig
   /** HTTP/2 without TLS by prior knowledge (RFC 9113 §3.3) on the plain listeners. */
   readonly http2PriorKnowledge: boolean
   readonly logging: LoggingConfig
@@ -130,6 +131,11 @@ export interface TimeoutsConfig {
   readonly streamResetWindowMs: number
   readonly writeMs: number
   readonly drainMs: number
+}
+
+export interface CertificatesConfig {
+  /** What seals private keys and ticket keys in Redis; undefined = they do not go there. */
+  readonly secret: string | undefined
 }
 
 export type TlsPolicyName = 'modern' | 'intermediate'

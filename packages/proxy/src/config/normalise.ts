@@ -12,7 +12,13 @@ import type {
 import { normaliseTenant } from './normalise-tenant.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenConfig } from './schema.ts'
-import { type ConfigSources, readAdminTokens, readNamedFile, readRedisPassword } from './secrets.ts'
+import {
+  type ConfigSources,
+  readAdminTokens,
+  readCertificatesSecret,
+  readNamedFile,
+  readRedisPassword,
+} from './secrets.ts'
 import { parseDurationMs, parseRatePerSecond, parseSizeBytes } from './units.ts'
 import { canonicalCidr } from './value-kinds.ts'
 
@@ -35,7 +41,10 @@ export function normalise(
   const warmConfig = problems.hasErrorUnder('warm')
     ? undefined
     : normaliseWarm(written.warm, sources, problems)
-  if (problems.errors.length > 0) return undefined
+  const certificatesConfig = problems.hasErrorUnder('certificates')
+    ? undefined
+    : { secret: readCertificatesSecret(written.certificates, sources, problems) }
+  if (problems.errors.length > 0 || certificatesConfig === undefined) return undefined
   const { limits, timeouts, memory, disk, purge, logging } = written
   return {
     file,
@@ -94,6 +103,7 @@ export function normalise(
       ticketRotationMs: milliseconds(written.tls?.ticketRotation),
       unknownServerName: written.tls?.unknownServerName ?? 'refuse',
     },
+    certificates: certificatesConfig,
     http2PriorKnowledge: written.http2PriorKnowledge ?? false,
     logging: {
       level: (logging?.level ?? 'info') satisfies LogLevel,

@@ -409,6 +409,25 @@ const tls = Type.Object(
   closed,
 )
 
+const certificates = Type.Object(
+  {
+    keyFile: Type.Optional(
+      Type.String({
+        description:
+          'File with the secret, at least 16 characters, that seals keys in Redis; the same for all machines of the PoP.',
+        restart: true,
+      }),
+    ),
+    keyEnv: Type.Optional(
+      Type.String({
+        description: 'Environment variable with that secret, instead of keyFile.',
+        restart: true,
+      }),
+    ),
+  },
+  closed,
+)
+
 const access = Type.Object(
   {
     output: Type.Optional(
@@ -487,6 +506,7 @@ export const configSchema = Type.Object(
     limits: Type.Optional(limits),
     timeouts: Type.Optional(timeouts),
     tls: Type.Optional(tls),
+    certificates: Type.Optional(certificates),
     http2PriorKnowledge: Type.Optional(
       Type.Boolean({
         default: false,

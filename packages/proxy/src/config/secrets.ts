@@ -59,6 +59,18 @@ export function readRedisPassword(
   return password
 }
 
+/** What seals keys in Redis; undefined when nothing is to lie there. */
+export function readCertificatesSecret(
+  written: WrittenConfig['certificates'],
+  sources: ConfigSources,
+  problems: Problems,
+): string | undefined {
+  const { keyFile, keyEnv } = written ?? {}
+  if (keyFile === undefined && keyEnv === undefined) return undefined
+  const named = { secretFile: keyFile, secretEnv: keyEnv }
+  return readSecret(named, 'certificates', sources, problems, ['keyFile', 'keyEnv'])
+}
+
 /** The text of a file named in the configuration, or undefined with the problem reported. */
 export function readNamedFile(
   name: string,
@@ -84,24 +96,27 @@ export function readNamedFile(
 }
 
 function readSecret(
-  token: WrittenTokens[number],
+  { secretFile, secretEnv }: { readonly secretFile?: string; readonly secretEnv?: string },
   path: string,
   sources: ConfigSources,
   problems: Problems,
+  [fileOption, environmentOption] = ['secretFile', 'secretEnv'],
 ): string | undefined {
-  const { secretFile, secretEnv } = token
   let secret: string | undefined
   let from: string
   if (secretFile !== undefined && secretEnv === undefined) {
-    from = `${path}.secretFile`
+    from = `${path}.${fileOption}`
     secret = readNamedFile(secretFile, from, sources, problems)?.trim()
   } else if (secretEnv !== undefined && secretFile === undefined) {
-    from = `${path}.secretEnv`
+    from = `${path}.${environmentOption}`
     secret = sources.environment[secretEnv]?.trim()
     if (secret === undefined)
       problems.error(from, `There is no environment variable '${secretEnv}'.`)
   } else {
-    problems.error(path, 'Name the secret by exactly one of secretFile and secretEnv.')
+    problems.error(
+      path,
+      `Name the secret by exactly one of ${fileOption} and ${environmentOption}.`,
+    )
     return undefined
   }
   if (secret !== undefined && secret.length < MIN_SECRET_CHARACTERS) {

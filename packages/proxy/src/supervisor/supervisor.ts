@@ -24,6 +24,7 @@ import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
 import { PeerFolder } from './peer-folder.ts'
 import { primarySeries } from './primary-metrics.ts'
 import { PurgeService } from './purge-service.ts'
+import { TicketService } from './tickets/ticket-service.ts'
 import { Warming } from './warming.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
@@ -66,6 +67,7 @@ export class Supervisor {
   readonly #merge = new MetricsMerge()
   readonly #suspicion = new IndexSuspicion()
   readonly #authority: DevelopmentAuthority
+  readonly #tickets: TicketService
   /** As at the start: the disk tier changes with a restart only. */
   readonly #diskPath: string | undefined
   /** Reloads and replacements, one after the other. */
@@ -93,6 +95,12 @@ export class Supervisor {
             onEnded: (signal) => this.#suspectIndex(signal),
           })
     this.purges = new PurgeService(options)
+    this.#tickets = new TicketService({
+      ...options,
+      onKeys: (keys) => {
+        for (const slot of this.slots) slot.setTicketKeys(keys)
+      },
+    })
     const { warm } = options.config
     this.warming = warm === undefined ? null : new Warming(warm, options.logger)
     const surroundings = {
@@ -102,6 +110,7 @@ export class Supervisor {
       peers: { folder: this.#peerFolder.path, slots: options.config.workers },
       purges: this.purges,
       config: () => this.#config,
+      ticketKeys: () => this.#tickets.keys,
       onBeat: (
         workerId: number,
         beat: {
@@ -154,6 +163,7 @@ export class Supervisor {
     })
     this.eviction?.start()
     await this.purges.start()
+    await this.#tickets.start()
     try {
       await Promise.all(this.slots.map((slot) => slot.start()))
     } catch (error) {
@@ -238,6 +248,7 @@ export class Supervisor {
     this.#sockets.closeAll()
     await stopped
     this.eviction?.stop()
+    this.#tickets.stop()
     await this.purges.stop()
   }
 
@@ -246,6 +257,7 @@ export class Supervisor {
     this.warming?.stop()
     for (const slot of this.slots) slot.kill()
     this.eviction?.stop()
+    this.#tickets.stop()
     this.#sockets.closeAll()
     void this.purges.stop().catch(() => undefined)
   }
@@ -331,11 +343,13 @@ export class Supervisor {
     // Workers that are starting take what is current when they are ready.
     this.#config = config
     this.purges.configure(config)
+    this.#tickets.configure(config)
     try {
       await Promise.all(this.slots.map((slot) => slot.configure(config)))
     } catch (error) {
       this.#config = before
       this.purges.configure(before)
+      this.#tickets.configure(before)
       const { removed: unwanted } = this.#sockets.open(before.listen)
       for (const slot of this.slots) slot.closeListeners(unwanted)
       this.#sockets.closeRemoved()

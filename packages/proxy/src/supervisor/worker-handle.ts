@@ -1,4 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
+import type { TicketKeySet } from '@larder/certs'
 import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -101,11 +102,13 @@ export class WorkerHandle {
     config: Config,
     peers: PeerPlace,
     purgeTable: Uint8Array,
+    ticketKeys: TicketKeySet,
     identity: Identity | undefined,
     sockets: () => readonly SlotSocket[],
   ): Promise<void> {
     const started = this.#wait('started')
-    this.#send({ type: 'start', slot: this.slot, config, peers, purgeTable, identity })
+    const { slot } = this
+    this.#send({ type: 'start', slot, config, peers, purgeTable, ticketKeys, identity })
     await started
     this.config = config
     await Promise.all(sockets().map((socket) => this.listen(socket)))

@@ -1,3 +1,4 @@
+import type { TicketKeySet } from '@larder/certs'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
 import { BackOff } from './back-off.ts'
@@ -23,6 +24,8 @@ export interface SlotSurroundings {
   readonly purges: PurgeService
   /** The configuration that a worker should have now. */
   config(): Config
+  /** Likewise, of session tickets. */
+  ticketKeys(): TicketKeySet
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
   onBeat(workerId: number, beat: WorkerBeat): void
   /** Ended, by `signal` if it was one. */
@@ -138,6 +141,10 @@ export class WorkerSlot {
     this.#current?.invalidate(keys)
   }
 
+  setTicketKeys(keys: TicketKeySet): void {
+    this.#current?.send({ type: 'ticket-keys', keys })
+  }
+
   kill(): void {
     this.#isStopping = true
     clearTimeout(this.#retryTimer)
@@ -179,16 +186,17 @@ export class WorkerSlot {
   }
 
   async #setUp(worker: WorkerHandle): Promise<void> {
-    const { sockets, identity, peers, purges, config } = this.#surroundings
+    const { sockets, identity, peers, purges, config, ticketKeys } = this.#surroundings
     const receiver = { name: nameOf(worker), send: (message: ToWorker) => worker.send(message) }
     const table = purges.join(receiver)
-    const started = worker.start(config(), peers, table, identity, () =>
+    const started = worker.start(config(), peers, table, ticketKeys(), identity, () =>
       sockets.forSlot(this.index),
     )
     // Known to the worker before it accepts anything.
     purges.tellState(receiver)
     await started
-    // A reload during the start has gone past this worker.
+    // A reload or a rotation during the start has gone past this worker.
+    worker.send({ type: 'ticket-keys', keys: ticketKeys() })
     while (worker.config !== config()) await worker.configure(config())
     const wanted = sockets.forSlot(this.index)
     for (const address of worker.listening) {

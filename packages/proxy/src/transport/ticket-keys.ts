@@ -1,16 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
-
-/** 16 octets of name, 16 for HMAC-SHA-256, 16 for AES-128-CBC: as `ticketKeys` of node:tls has them. */
-export const TICKET_KEY_BYTES = 48
-
-/** The keys of session tickets (RFC 5077 §4, RFC 8446 §4.6.1), alike in everyone who is to know each other's tickets. */
-export interface TicketKeySet {
-  /** New tickets are sealed with it. */
-  readonly current: Uint8Array
-  /** Tickets of these are known as well: former keys, and the one that others may use already. */
-  readonly others: readonly Uint8Array[]
-}
+import { TICKET_KEY_BYTES, type TicketKeySet } from '@larder/certs'
 
 interface TicketKey {
   readonly name: Buffer
@@ -29,9 +19,9 @@ interface NativeContext {
 }
 
 const UNKNOWN = 0
-const KNOWN = 1
-/** Known, and the client is to get a new ticket. */
-const KNOWN_BUT_OLD = 2
+const SEALED = 1
+/** RFC 8446 §C.4: a ticket is used once, lest it tell who the client is; so there is a new one each time. */
+const KNOWN_AND_RENEWED = 2
 
 /**
  * Seals and opens tickets with several keys at a time. `ticketKeys` of node:tls has room for one, with which every
@@ -41,7 +31,6 @@ const KNOWN_BUT_OLD = 2
 export class TicketKeys {
   #current: TicketKey
   #known: readonly TicketKey[]
-  /** Former keys: whoever comes with one gets a ticket of the current one. */
   #keys: Buffer
 
   constructor() {
@@ -73,10 +62,9 @@ export class TicketKeys {
   /** Called by OpenSSL in the middle of a handshake: must not throw. */
   readonly #answer = (name: Buffer, _iv: Buffer, sealing: boolean): Answer => {
     const current = this.#current
-    if (sealing) return [KNOWN, current.hmac, current.aes, current.name, randomBytes(16)]
+    if (sealing) return [SEALED, current.hmac, current.aes, current.name, randomBytes(16)]
     for (const key of this.#known) {
-      if (!key.name.equals(name)) continue
-      return [key === current ? KNOWN : KNOWN_BUT_OLD, key.hmac, key.aes]
+      if (key.name.equals(name)) return [KNOWN_AND_RENEWED, key.hmac, key.aes]
     }
     return [UNKNOWN, current.hmac, current.aes]
   }

@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net'
 import { type SecureContext, type SecureContextOptions, TLSSocket } from 'node:tls'
+import type { TicketKeySet } from '@larder/certs'
 import { type ClientCertificate, verifiedCertificate } from './client-certificate.ts'
 import { DemandContexts } from './demand-contexts.ts'
 import { readHello, type WholeHello } from './read-hello.ts'
-import { type TicketKeySet, TicketKeys } from './ticket-keys.ts'
+import { TicketKeys } from './ticket-keys.ts'
 
 export interface SecureFrontOptions {
   /**

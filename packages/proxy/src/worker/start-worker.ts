@@ -5,6 +5,7 @@ import {
   type CertificateEntry,
   CertificateStore,
   type CertificateStoreOptions,
+  type TicketKeySet,
 } from '@larder/certs'
 import { type PurgeMessage, PurgeTable } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
@@ -38,7 +39,6 @@ import {
   type ListenTarget,
   listen,
 } from '../transport/listener.ts'
-import type { TicketKeySet } from '../transport/ticket-keys.ts'
 import { TimerWheel } from '../transport/timer-wheel.ts'
 import { Recorder } from './recorder.ts'
 import { SharedTiers } from './shared-tiers.ts'

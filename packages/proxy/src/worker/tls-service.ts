@@ -1,6 +1,6 @@
 import type { SecureContext, SecureContextOptions } from 'node:tls'
+import type { TicketKeySet } from '@larder/certs'
 import type { Config } from '../config/config.ts'
-import type { TicketKeySet } from '../transport/ticket-keys.ts'
 import { createSecureFront, type SecureFront } from '../transport/tls-front.ts'
 import { contextOptions } from '../transport/tls-policy.ts'
 

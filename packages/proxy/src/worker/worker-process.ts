@@ -73,6 +73,9 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
     case 'invalidate':
       running?.invalidate(message.keys)
       return
+    case 'ticket-keys':
+      running?.setTicketKeys(message.keys)
+      return
     case 'purges':
     case 'purge-floor':
     case 'purge-bus':
@@ -105,6 +108,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       purgeTable: message.purgeTable,
       publishPurge,
     })
+    running.setTicketKeys(message.ticketKeys)
     const waiting = early
     early = []
     for (const purge of waiting) applyPurges(purge)
