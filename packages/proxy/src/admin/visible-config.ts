@@ -1,4 +1,4 @@
-import type { Config, RedisConfig, WarmConfig } from '../config/config.ts'
+import type { Config, OriginTlsConfig, RedisConfig, WarmConfig } from '../config/config.ts'
 
 /** The configuration in force without anything that would let someone in. */
 export function visibleConfig(config: Config): Record<string, unknown> {
@@ -11,12 +11,19 @@ export function visibleConfig(config: Config): Record<string, unknown> {
       tokens: config.admin.tokens.map(({ name, role, tenant }) => ({ name, role, tenant })),
     },
     tenants: config.tenants.map((tenant) => {
-      const { certificate } = tenant
-      if (certificate === undefined) return tenant
+      const { certificate, originTls } = tenant
+      const visible = { ...tenant, originTls: visibleOriginTls(originTls) }
+      if (certificate === undefined) return visible
       const { source, certFile, keyFile } = certificate
-      return { ...tenant, certificate: { source, certFile, keyFile } }
+      return { ...visible, certificate: { source, certFile, keyFile } }
     }),
   }
+}
+
+function visibleOriginTls({ client, ...rest }: OriginTlsConfig): Record<string, unknown> {
+  if (client === undefined) return rest
+  const { certFile, keyFile } = client
+  return { ...rest, client: { certFile, keyFile } }
 }
 
 function visibleWarm({ source, ...rest }: WarmConfig): Record<string, unknown> {

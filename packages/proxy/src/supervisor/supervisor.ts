@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
 import { DevelopmentAuthority } from '@larder/certs'
 import type { PurgeMessage } from '@larder/purge-bus'
-import type { Config } from '../config/config.ts'
+import type { Config, TenantConfig } from '../config/config.ts'
 import type { LoadResult } from '../config/load.ts'
 import { formatProblem } from '../config/problems.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -41,6 +41,12 @@ export interface ReloadResult {
   readonly ok: boolean
   /** One line each; also for a configuration that was applied: what has to wait for a restart. */
   readonly messages: readonly string[]
+}
+
+/** For a process that needs no keys. */
+function withoutKeys(tenant: TenantConfig): TenantConfig {
+  const originTls = { ...tenant.originTls, client: undefined }
+  return { ...tenant, certificate: undefined, originTls }
 }
 
 /** Of what a purge would cover, so many are named. */
@@ -196,7 +202,7 @@ export class Supervisor {
 
   /** What a purge would cover on this machine; changes nothing. */
   async dryRun(purge: PurgeMessage): Promise<DryRun> {
-    const tenants = this.#config.tenants.map((tenant) => ({ ...tenant, certificate: undefined }))
+    const tenants = this.#config.tenants.map(withoutKeys)
     const purgeTable = this.purges.serialisedTable
     const [memory, disk] = await Promise.all([
       this.census({ top: DRY_RUN_HOTTEST, purge }),

@@ -96,6 +96,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
 interface OpenListener {
   readonly front: FrontListener
   readonly listener: WorkerListener
+  /** 0 until it is known. */
+  port: number
 }
 
 class Worker implements RunningWorker {
@@ -124,7 +126,7 @@ class Worker implements RunningWorker {
     const { config, metrics, logger } = options
     this.#options = options
     this.#clock = options.clock ?? new Clock().start()
-    this.#site = compileSite(config)
+    this.#site = this.#compile(config)
     this.#limits = transportLimits(config)
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
@@ -138,6 +140,9 @@ class Worker implements RunningWorker {
     this.#tls = new TlsService({
       config,
       contextFor: (serverName) => this.#certificates.contextFor(serverName),
+      pairsFor: (serverName) => this.#certificates.pairsFor(serverName),
+      tenantOf: (host) => this.#site.tenantOf(host),
+      onRefused: (reason) => this.#recorder.countRefusal(reason),
     })
     this.#certificates = new CertificateStore(
       this.#certificateOptions(config),
@@ -160,9 +165,12 @@ class Worker implements RunningWorker {
     const options = this.#listenerOptions(kind === 'https', proxyProtocol)
     // Either a handle that node:child_process has received or an address: `listen` tells them apart.
     const front = listen(target as ListenTarget, options)
-    this.#listeners.set(address, { front, listener })
+    const open: OpenListener = { front, listener, port: 0 }
+    this.#listeners.set(address, open)
     try {
-      return await front.ready
+      const bound = await front.ready
+      open.port = bound.port
+      return bound
     } catch (error) {
       this.#listeners.delete(address)
       throw error
@@ -203,7 +211,7 @@ class Worker implements RunningWorker {
   async configure(config: Config): Promise<void> {
     const before = this.#origins
     this.#origins = new Map()
-    this.#site = compileSite(config)
+    this.#site = this.#compile(config)
     this.#limits = transportLimits(config)
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
@@ -278,6 +286,10 @@ class Worker implements RunningWorker {
       isAlone: purgeTable === undefined,
       now: () => this.#clock.ms,
     })
+  }
+
+  #compile(config: Config): Site {
+    return compileSite(config, () => httpsPortOf(this.#listeners.values()))
   }
 
   #makePeers({ folder, slots }: PeerPlace): Peers | null {
@@ -363,6 +375,17 @@ function peerLimits(limits: TransportLimits): TransportLimits {
     // The asking worker waits for its slowest client first, and cuts that one off.
     writeTimeoutMs: limits.writeTimeoutMs * 2 + 5_000,
   }
+}
+
+/** Where clients find HTTPS: at its own port if we listen there, or at the first that there is. */
+function httpsPortOf(listeners: Iterable<OpenListener>): number {
+  let first = 443
+  for (const { listener, port } of listeners) {
+    if (listener.kind !== 'https' || port === 0) continue
+    if (port === 443) return 443
+    if (first === 443) first = port
+  }
+  return first
 }
 
 function certificateEntries(config: Config): CertificateEntry[] {

@@ -1,13 +1,18 @@
 import type { SecureContext, SecureContextOptions } from 'node:tls'
 import type { TicketKeySet } from '@larder/certs'
 import type { Config } from '../config/config.ts'
-import { createSecureFront, type SecureFront } from '../transport/tls-front.ts'
+import type { Tenant } from '../pipeline/site.ts'
+import { createSecureFront, type SecureFront, type ServerPairs } from '../transport/tls-front.ts'
 import { contextOptions } from '../transport/tls-policy.ts'
 
 export interface TlsServiceOptions {
   readonly config: Config
   /** As `SecureFrontOptions` has it. */
   contextFor(serverName: string | undefined): SecureContext | null | Promise<SecureContext | null>
+  pairsFor(serverName: string): ServerPairs | null | Promise<ServerPairs | null>
+  tenantOf(host: string): Tenant | undefined
+  /** A handshake that was refused for what the client has shown. */
+  onRefused(reason: string): void
 }
 
 /** A ticket is opened for two rotations after its key was put away; this is what clients are told, at most. */
@@ -27,6 +32,12 @@ export class TlsService {
     this.front = createSecureFront({
       contextFor: (serverName) => options.contextFor(serverName),
       alpn: ['h2', 'http/1.1'],
+      clientCertificates: {
+        demandFor: (serverName) => options.tenantOf(serverName)?.config.clientCertificate ?? null,
+        pairsFor: (serverName) => options.pairsFor(serverName),
+        contextOptions: () => this.contextOptions,
+      },
+      onRefused: options.onRefused,
     })
   }
 
