@@ -18,7 +18,10 @@ stop() {
 trap stop EXIT
 
 node -e "
-  const server = require('node:http').createServer((request, response) => response.end('testssl\n'))
+  const server = require('node:http').createServer((request, response) => {
+    response.setHeader('content-security-policy', \"default-src 'none'\")
+    response.end('testssl\\n')
+  })
   server.listen(0, '127.0.0.1', () => console.log(server.address().port))
 " >"$folder/origin" &
 pids="$pids $!"
@@ -27,7 +30,8 @@ cat >"$folder/larder.yaml" <<CONFIG
 listen: { https: ['127.0.0.1:0'], admin: ['127.0.0.1:0'] }
 workers: 2
 logging: { access: { output: 'off' } }
-tls: { policy: $policy }
+# Some checks come without a name.
+tls: { policy: $policy, unknownServerName: default }
 tenants:
   - id: testssl
     hosts: [localhost]

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { isInstalled } from './processes.ts'
 import type { Scenario } from './scenario.ts'
+import { handshake } from './scenarios/handshake.ts'
 import { hit } from './scenarios/hit.ts'
 import { idle } from './scenarios/idle.ts'
 import { objects } from './scenarios/objects.ts'
@@ -8,12 +9,20 @@ import { purge } from './scenarios/purge.ts'
 import { replay } from './scenarios/replay.ts'
 import { tiers } from './scenarios/tiers.ts'
 
-const SCENARIOS: Readonly<Record<string, Scenario>> = { hit, idle, objects, purge, replay, tiers }
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  handshake,
+  hit,
+  idle,
+  objects,
+  purge,
+  replay,
+  tiers,
+}
 
 const USAGE = `Usage: npm run bench -- SCENARIO [--quick] [--large] [--json FILE] [--docs]
 
 ${Object.entries(SCENARIOS)
-  .map(([name, { sentence }]) => `${name.padEnd(8)} ${sentence}`)
+  .map(([name, { sentence }]) => `${name.padEnd(10)} ${sentence}`)
   .join('\n')}
 
 --quick  fewer requests and objects, to see that it works
