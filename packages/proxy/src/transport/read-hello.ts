@@ -10,19 +10,19 @@ export type WholeHello = Exclude<ClientHello, { readonly kind: 'more' }>
  */
 export function readHello(socket: Socket, done: (hello: WholeHello) => void): void {
   let received: Buffer | null = null
-  const onReadable = () => {
-    const chunk: Buffer | null = socket.read()
-    if (chunk === null) return
+  // A flowing stream hands a chunk over as it comes; 'readable' would take several turns for each connection.
+  const onData = (chunk: Buffer) => {
     received = received === null ? chunk : Buffer.concat([received, chunk])
     const hello = parseClientHello(received)
     if (hello.kind === 'more') return
     // Off first: who takes the socket over listens in another mode.
-    socket.off('readable', onReadable)
+    socket.off('data', onData)
     socket.off('end', onEnd)
+    socket.pause()
     socket.unshift(received)
     done(hello)
   }
   const onEnd = () => socket.destroy()
-  socket.on('readable', onReadable)
+  socket.on('data', onData)
   socket.on('end', onEnd)
 }

@@ -26,7 +26,7 @@ const KNOWN_AND_RENEWED = 2
 /**
  * Seals and opens tickets with several keys at a time. `ticketKeys` of node:tls has room for one, with which every
  * rotation would forget all sessions; the callback that OpenSSL asks is there in node:tls too, though undocumented: it
- * costs 4 µs a ticket, in handshakes of a hundred times that. A Node without it gets the current key alone.
+ * costs some 10 µs a ticket, in handshakes of fifty times that. A Node without it gets the current key alone.
  */
 export class TicketKeys {
   #current: TicketKey
