@@ -197,6 +197,7 @@ export const CLIENT: ClientFacts = {
   secure: false,
   serverName: undefined,
   tlsVersion: undefined,
+  certificate: null,
 }
 
 /** A socket whose other end is this test. */

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { isInstalled } from './processes.ts'
 import type { Scenario } from './scenario.ts'
 import { certificates } from './scenarios/certificates.ts'
+import { handshake } from './scenarios/handshake.ts'
 import { hit } from './scenarios/hit.ts'
 import { idle } from './scenarios/idle.ts'
 import { objects } from './scenarios/objects.ts'
@@ -11,6 +12,7 @@ import { tiers } from './scenarios/tiers.ts'
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
   certificates,
+  handshake,
   hit,
   idle,
   objects,

@@ -67,6 +67,13 @@ t.test('certificates measures start, memory and look-ups', onProcesses, async (t
   )
 })
 
+t.test('handshake measures full and resumed ones', onProcesses, async (t) => {
+  const { output, results } = await quickRun(t, 'handshake')
+  t.match(output, /^\| full, TLS 1\.3, X25519 \| \*\*[\d.]+/m)
+  t.match(output, /^\| resumed, TLS 1\.2 \| \d+ \| \d+ \|$/m)
+  t.equal(results.length, 10)
+})
+
 t.test('an unknown scenario shows how it is used', async (t) => {
   const status = await new Promise((resolve) => {
     execFile(process.execPath, [MAIN, 'nothing'], (error, stdout) => {

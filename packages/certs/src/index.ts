@@ -14,4 +14,13 @@ export {
 } from './read.ts'
 export type { CertificateStoreCounts, CertificateStoreOptions, NamesImage } from './store.ts'
 export { CertificateStore, canonicalName } from './store.ts'
+export type { TicketKeySet, TicketRing } from './ticket-ring.ts'
+export {
+  newTicketRing,
+  parseRing,
+  rotatedRing,
+  serialiseRing,
+  TICKET_KEY_BYTES,
+  ticketKeySet,
+} from './ticket-ring.ts'
 export type { CertificateSet, CertificateVault } from './vault.ts'

@@ -189,7 +189,7 @@ t.test('a pair that OpenSSL refuses is told and never throws', async (t) => {
 
 t.test('of an ECDSA and an RSA certificate a client gets the one that it can verify', async (t) => {
   const sets = new Sets([await setFor('two', ['two.test'], 1, ['p256', 'rsa2048'])])
-  const port = await serve(t, sets.store())
+  const port = await serve(t, sets.store(), 'two.test')
   const kindFor = async (sigalgs: string, maxVersion: 'TLSv1.2' | 'TLSv1.3') => {
     const target = { port, host: '127.0.0.1', servername: 'two.test', ca: authority.certPem }
     const socket = connect({ ...target, sigalgs, maxVersion })
@@ -212,16 +212,18 @@ t.test('of an ECDSA and an RSA certificate a client gets the one that it can ver
   }
 })
 
-async function serve(t: Test, store: CertificateStore): Promise<number> {
-  const base = createSecureContext()
+/** Begins in the context of `name`; without one, the context is the SNI callback's, which takes one certificate only. */
+async function serve(t: Test, store: CertificateStore, name?: string): Promise<number> {
+  const known = name === undefined ? null : await store.contextFor(name)
+  const base = known ?? createSecureContext()
   const server = createServer((socket) => {
     const secured: TLSSocket = new TLSSocket(socket, {
       isServer: true,
       secureContext: base,
-      SNICallback: async (name, done) => {
-        const context = await store.contextFor(name, () => secured.getSharedSigalgs())
+      SNICallback: async (asked, done) => {
+        const context = await store.contextFor(asked)
         if (context === null) socket.destroy()
-        else done(null, context)
+        else done(null, known === null ? context : undefined)
       },
     })
     secured.on('error', () => socket.destroy())

@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { NameFilter, type NameFilterImage } from './name-filter.ts'
 import type { CertificateSet } from './vault.ts'
@@ -16,8 +15,8 @@ export interface CertificateStoreOptions {
   readonly names: NamesImage
   /** Sets held at most; the one unused for longest makes room. */
   readonly maxContexts: number
-  /** Ciphers, versions, session ticket keys; the same for every context. */
-  readonly secureContext?: SecureContextOptions
+  /** Ciphers and versions, the same for every context; another object after a change. */
+  readonly secureContext?: () => SecureContextOptions
   /** A set that OpenSSL refuses, or a question that failed. */
   readonly onError?: (error: unknown, pattern: string) => void
   /** ms, monotonic. */
@@ -83,19 +82,12 @@ export class CertificateStore {
     return this.#held.size
   }
 
-  /**
-   * The context for a name as the client sent it; null = refuse the handshake. Never throws or rejects. `signatures`
-   * says what the client can verify, as `TLSSocket.getSharedSigalgs` does within the SNI callback; it is asked where
-   * there are keys of two kinds. Without it the client is given RSA, which everyone can verify.
-   */
-  contextFor(
-    serverName: string | undefined,
-    signatures: () => readonly string[] = () => [],
-  ): SecureContext | null | Promise<SecureContext | null> {
+  /** The context for a name as the client sent it; null = refuse the handshake. Never throws or rejects. */
+  contextFor(serverName: string | undefined): SecureContext | null | Promise<SecureContext | null> {
     const found = this.#find(serverName)
-    if (found instanceof Promise) return found.then((held) => this.#contextOf(held, signatures))
+    if (found instanceof Promise) return found.then((held) => this.#contextOf(held))
     if (found !== null) this.counts.hits++
-    return this.#contextOf(found, signatures)
+    return this.#contextOf(found)
   }
 
   /** The same as text, for transports that have contexts of their own. */
@@ -211,7 +203,7 @@ export class CertificateStore {
     const held =
       before !== undefined && before.set.version >= set.version
         ? before
-        : { set, contexts: [], signatures: undefined, patterns: before?.patterns ?? new Set() }
+        : { set, context: undefined, options: undefined, patterns: before?.patterns ?? new Set() }
     held.patterns.add(pattern)
     this.#patterns.set(pattern, { id: set.id, isCurrent })
     this.#held.delete(set.id)
@@ -250,52 +242,36 @@ export class CertificateStore {
   }
 
   /**
-   * Contexts cost memory and time: each is made when the first client needs it, with one pair. Node takes only the last
-   * certificate of a context that an SNI callback gives it, so OpenSSL cannot choose between two.
+   * Contexts cost memory and time: each is made when the first client needs it. It has the certificates of all kinds of
+   * keys: OpenSSL takes the one that the client can verify.
    */
-  #contextOf(held: HeldSet | null, signatures: () => readonly string[]): SecureContext | null {
+  #contextOf(held: HeldSet | null): SecureContext | null {
     if (held === null) return null
+    const options = this.#options.secureContext?.()
+    if (held.context !== undefined && held.options === options) return held.context
     const { pairs, names, id } = held.set
-    const index = pairs.length < 2 ? 0 : choosePair(held, signatures())
-    const known = held.contexts[index]
-    if (known !== undefined) return known
-    let context: SecureContext | null = null
+    held.options = options
+    held.context = null
     try {
-      const { certPem, keyPem } = pairs[index]
-      context = createSecureContext({ ...this.#options.secureContext, cert: certPem, key: keyPem })
+      held.context = createSecureContext({
+        ...options,
+        cert: pairs.map(({ certPem }) => certPem),
+        key: pairs.map(({ keyPem }) => keyPem),
+      })
     } catch (error) {
-      // An exception inside the SNI callback would end the worker.
+      // It is refused until there is another one.
       this.#options.onError?.(error, names[0] ?? id)
     }
-    held.contexts[index] = context
-    return context
+    return held.context
   }
-}
-
-/** What the client must offer for a key on this curve (RFC 8446 §4.2.3), as Node calls it. */
-const SIGNATURE_OF_CURVE: Readonly<Record<string, string>> = {
-  prime256v1: 'ECDSA+SHA256',
-  secp384r1: 'ECDSA+SHA384',
-  secp521r1: 'ECDSA+SHA512',
-}
-
-/** ECDSA costs less, so whoever can verify it gets it. */
-function choosePair(held: HeldSet, offered: readonly string[]): number {
-  held.signatures ??= held.set.pairs.map(({ certPem }) => {
-    const curve = new X509Certificate(certPem).publicKey.asymmetricKeyDetails?.namedCurve
-    return curve === undefined ? undefined : SIGNATURE_OF_CURVE[curve]
-  })
-  const ecdsa = held.signatures.findIndex((one) => one !== undefined && offered.includes(one))
-  if (ecdsa !== -1) return ecdsa
-  return Math.max(0, held.signatures.indexOf(undefined))
 }
 
 interface HeldSet {
   readonly set: CertificateSet
-  /** By pair; null = it cannot be used. */
-  readonly contexts: (SecureContext | null)[]
-  /** By pair: what a client has to offer for it; undefined = RSA. Known when it was needed. */
-  signatures: readonly (string | undefined)[] | undefined
+  /** null = it cannot be used; undefined = nobody has needed it. */
+  context: SecureContext | null | undefined
+  /** That it was made with. */
+  options: SecureContextOptions | undefined
   /** That lead here. */
   readonly patterns: Set<string>
 }

@@ -2,6 +2,7 @@ import type {
   AcmeConfig,
   CertificateConfig,
   Config,
+  OriginTlsConfig,
   RedisConfig,
   WarmConfig,
 } from '../config/config.ts'
@@ -18,9 +19,10 @@ export function visibleConfig(config: Config): Record<string, unknown> {
       tokens: config.admin.tokens.map(({ name, role, tenant }) => ({ name, role, tenant })),
     },
     tenants: config.tenants.map((tenant) => {
-      const { certificate } = tenant
-      if (certificate === undefined) return tenant
-      return { ...tenant, certificate: visibleCertificate(certificate) }
+      const { certificate, originTls } = tenant
+      const visible = { ...tenant, originTls: visibleOriginTls(originTls) }
+      if (certificate === undefined) return visible
+      return { ...visible, certificate: visibleCertificate(certificate) }
     }),
   }
 }
@@ -33,6 +35,12 @@ function visibleAcme({ eab, caPem, ...rest }: AcmeConfig): Record<string, unknow
 function visibleCertificate({ source, certFile, keyFile, also }: CertificateConfig) {
   const others = also.map((one) => ({ certFile: one.certFile, keyFile: one.keyFile }))
   return { source, certFile, keyFile, also: others }
+}
+
+function visibleOriginTls({ client, ...rest }: OriginTlsConfig): Record<string, unknown> {
+  if (client === undefined) return rest
+  const { certFile, keyFile } = client
+  return { ...rest, client: { certFile, keyFile } }
 }
 
 function visibleWarm({ source, ...rest }: WarmConfig): Record<string, unknown> {

@@ -1,3 +1,4 @@
+import type { Fields } from '../http/fields.ts'
 import { DEFAULT_TAG_LIMITS, type TagLimits } from './response-tags.ts'
 
 /** What a rule of the configuration says about caching: compiled once, read by the decisions. Times in ms. */
@@ -22,6 +23,17 @@ export interface CacheRule {
   readonly showTags: boolean
   /** Bytes of the slices in which ranges are fetched and stored; 'automatic' = for what is large alone. */
   readonly slice: number | 'automatic' | 'off'
+  /**
+   * A request field of ours that tells who the client is, as Authorization does (RFC 9111 §3.5); null when there is none,
+   * or when it is part of the key.
+   */
+  readonly credentialField: string | null
+}
+
+/** Whether the request says who asks: the answer is likely to be for one client (RFC 9111 §3.5). */
+export function hasCredentials(fields: Fields, { credentialField }: CacheRule): boolean {
+  if (fields.has('authorization')) return true
+  return credentialField !== null && fields.has(credentialField)
 }
 
 export const DEFAULT_RULE: CacheRule = Object.freeze({
@@ -38,4 +50,5 @@ export const DEFAULT_RULE: CacheRule = Object.freeze({
   tagLimits: DEFAULT_TAG_LIMITS,
   showTags: false,
   slice: 'automatic',
+  credentialField: null,
 })

@@ -1,7 +1,7 @@
 import { listMembers } from '../http/field-syntax.ts'
 import type { Fields } from '../http/fields.ts'
 import type { CacheControl } from './cache-control.ts'
-import type { CacheRule } from './cache-rule.ts'
+import { type CacheRule, hasCredentials } from './cache-rule.ts'
 import {
   type Freshness,
   freshnessLifetime,
@@ -93,7 +93,7 @@ export function mayStore(question: StoreQuestion): StoreDecision {
     const forbidden = forbiddenByOrigin(status, controls.directives)
     if (forbidden !== undefined) return refuse(forbidden)
   }
-  if (question.requestFields.has('authorization') && !allowsAuthorization(controls)) {
+  if (isForOneClient(question) && !allowsAuthorization(controls)) {
     return refuse('authorization')
   }
   const unmatchable = unmatchableVary(fields)
@@ -128,8 +128,7 @@ export function mayKeep(question: StoreQuestion): KeepDecision {
   if (unmatchableVary(fields) !== undefined) return 'forget'
   if (rule.honourRequestDirectives && question.requestDirectives.noStore) return 'leave'
   if (responseTags(fields, rule.tagLimits) === null) return 'forget'
-  const authorized = question.requestFields.has('authorization')
-  return authorized && !allowsAuthorization(controls) ? 'leave' : 'update'
+  return isForOneClient(question) && !allowsAuthorization(controls) ? 'leave' : 'update'
 }
 
 /** A Vary that no later request can be matched by: everything, or what this proxy writes for each client. */
@@ -152,6 +151,14 @@ function forbiddenByOrigin(status: number, directives: CacheControl): StoreRefus
 }
 
 /** RFC 9111 §3.5 */
+function isForOneClient({ requestFields, rule, fields }: StoreQuestion): boolean {
+  if (!hasCredentials(requestFields, rule)) return false
+  const { credentialField } = rule
+  if (credentialField === null || requestFields.has('authorization')) return true
+  // Selected by it: each client has a variant of its own.
+  return !listMembers(fields.get('vary')?.toLowerCase() ?? '').includes(credentialField)
+}
+
 function allowsAuthorization({ directives }: ResponseDirectives): boolean {
   return directives.public || directives.mustRevalidate || directives.sMaxAgeSeconds !== undefined
 }

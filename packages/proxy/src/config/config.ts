@@ -148,7 +148,12 @@ export interface TimeoutsConfig {
   readonly drainMs: number
 }
 
+export type TlsPolicyName = 'modern' | 'intermediate'
+
 export interface TlsConfig {
+  readonly policy: TlsPolicyName
+  /** How long one key seals session tickets. */
+  readonly ticketRotationMs: number
   readonly unknownServerName: 'refuse' | 'default'
 }
 
@@ -189,6 +194,12 @@ export interface TenantConfig {
   /** The Host field that the origin sees: the client's, the origin's own authority, or this name. */
   readonly hostHeader: HostHeaderConfig
   readonly certificate: CertificateConfig | undefined
+  /** undefined = clients are not asked for one. */
+  readonly clientCertificate: ClientCertificateConfig | undefined
+  /** undefined = the field is the origin's business. */
+  readonly hsts: HstsConfig | undefined
+  /** undefined = plain HTTP is served. */
+  readonly redirectToHttps: RedirectConfig | undefined
   readonly tags: TagsConfig
   /** First match wins; when none matches, what the origin says about caching is followed. */
   readonly rules: readonly RuleConfig[]
@@ -228,6 +239,41 @@ export interface OriginTlsConfig {
   readonly caPem: string | undefined
   /** Sent as SNI, and looked for in the certificate; undefined = the host of the url. */
   readonly serverName: string | undefined
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  /** What we show to origins that ask who we are; undefined = nothing. */
+  readonly client: OriginClientConfig | undefined
+}
+
+export interface OriginClientConfig {
+  readonly certFile: string
+  readonly keyFile: string
+  readonly certPem: string
+  readonly keyPem: string
+}
+
+export interface ClientCertificateConfig {
+  /** Of tenant, mode and authorities: what was verified under another one counts for nothing. */
+  readonly id: string
+  readonly mode: 'request' | 'require'
+  readonly caPem: string
+  /** Lower case: the field in which the origin gets the subject; undefined = it does not. */
+  readonly header: string | undefined
+}
+
+/** Strict-Transport-Security (RFC 6797 §6.1). */
+export interface HstsConfig {
+  readonly maxAgeSeconds: number
+  readonly includeSubDomains: boolean
+  readonly preload: boolean
+}
+
+export interface RedirectConfig {
+  /** undefined = 301 for GET and HEAD, 308 for what has content. */
+  readonly status: number | undefined
+  /** Path patterns that stay on plain HTTP. */
+  readonly except: readonly string[]
+  /** Of the URLs that clients are sent to; undefined = that of the first https listener. */
+  readonly port: number | undefined
 }
 
 /**

@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import { checkPair, coversName, expiryWarning, type KeyKind } from '@larder/certs'
 import { parseAuthority } from '../http/authority.ts'
@@ -8,11 +7,16 @@ import type {
   CertificateFilesConfig,
   HostHeaderConfig,
   OriginConfig,
-  OriginTlsConfig,
   QueryRuleConfig,
   StoreRuleConfig,
   TenantConfig,
 } from './config.ts'
+import {
+  normaliseHsts,
+  normaliseRedirect,
+  readClientCertificate,
+  readOriginTls,
+} from './normalise-tls.ts'
 import type { Problems } from './problems.ts'
 import type { WrittenCacheRule, WrittenTenant } from './schema-tenant.ts'
 import { type ConfigSources, readNamedFile } from './secrets.ts'
@@ -40,6 +44,14 @@ export function normaliseTenant(
     originMaxConnections: written.originMaxConnections ?? 1,
     hostHeader: normaliseHostHeader(written.hostHeader ?? 'client'),
     certificate: readCertificate(written, hosts, `${path}.certificate`, sources, problems),
+    clientCertificate: readClientCertificate(
+      written,
+      `${path}.clientCertificate`,
+      sources,
+      problems,
+    ),
+    hsts: normaliseHsts(written, `${path}.hsts`, problems),
+    redirectToHttps: normaliseRedirect(written, `${path}.redirectToHttps`, problems),
     tags: {
       maxBytes: parseSizeBytes(written.tags?.maxSize ?? '') ?? 0,
       maxCount: written.tags?.maxCount ?? 0,
@@ -66,30 +78,6 @@ function normaliseOrigin(written: WrittenTenant['origins'][number]): OriginConfi
     name: written.name ?? url.host,
     url: `${url.protocol}//${url.host}`,
     backup: written.backup ?? false,
-  }
-}
-
-function readOriginTls(
-  { originTls }: WrittenTenant,
-  path: string,
-  sources: ConfigSources,
-  problems: Problems,
-): OriginTlsConfig {
-  const { caFile, serverName } = originTls ?? {}
-  const caPem =
-    caFile === undefined ? undefined : readNamedFile(caFile, `${path}.caFile`, sources, problems)
-  if (caPem !== undefined && !isCertificate(caPem)) {
-    problems.error(`${path}.caFile`, `'${caFile}' holds no certificate in PEM form.`)
-  }
-  return { caPem, serverName: serverName?.toLowerCase() }
-}
-
-function isCertificate(pem: string): boolean {
-  try {
-    new X509Certificate(pem)
-    return true
-  } catch {
-    return false
   }
 }
 

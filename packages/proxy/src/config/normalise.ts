@@ -104,7 +104,11 @@ export function normalise(
       writeMs: milliseconds(timeouts?.write),
       drainMs: milliseconds(timeouts?.drain),
     },
-    tls: { unknownServerName: written.tls?.unknownServerName ?? 'refuse' },
+    tls: {
+      policy: written.tls?.policy ?? 'intermediate',
+      ticketRotationMs: milliseconds(written.tls?.ticketRotation),
+      unknownServerName: written.tls?.unknownServerName ?? 'refuse',
+    },
     certificates: {
       folder:
         certificates?.folder === undefined

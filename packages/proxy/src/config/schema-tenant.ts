@@ -62,6 +62,18 @@ const originTls = Type.Object(
           'Name that is asked for (SNI) and that the certificate must be for, in place of the host in the url.',
       }),
     ),
+    certFile: Type.Optional(
+      Type.String({
+        description: 'PEM: the certificate, then its chain, that is shown to origins that ask.',
+      }),
+    ),
+    keyFile: Type.Optional(Type.String({ description: 'PEM: the private key of certFile.' })),
+    minVersion: Type.Optional(
+      oneOf(['TLSv1.2', 'TLSv1.3'], {
+        default: 'TLSv1.2',
+        description: 'The oldest version of TLS that is spoken with origins.',
+      }),
+    ),
   },
   closed,
 )
@@ -102,6 +114,92 @@ const certificate = Type.Union(
   {
     description:
       "{ certFile, keyFile }, 'self-signed', or 'acme': ordered and renewed by itself, self-signed until it is there. Without it the tenant is served over TLS by what the folder of certificates or the admin API has for its hosts.",
+  },
+)
+
+const clientCertificate = Type.Object(
+  {
+    mode: Type.Optional(
+      oneOf(['request', 'require'], {
+        default: 'require',
+        description:
+          'require: who shows no certificate that verifies is not served. request: is served as nobody in particular.',
+      }),
+    ),
+    caFile: Type.String({
+      description: 'PEM: the authorities whose certificates are accepted.',
+    }),
+    header: Type.Optional(
+      Type.String({
+        kind: 'token',
+        description:
+          "Request field in which the origin gets the verified subject; a client's own is taken out.",
+      }),
+    ),
+  },
+  { ...closed, absentMeans: 'clients are not asked for a certificate' },
+)
+
+const hsts = Type.Object(
+  {
+    maxAge: duration('365d', {
+      description: 'How long browsers remember to come by HTTPS alone.',
+      min: '0s',
+      max: '3650d',
+    }),
+    includeSubDomains: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Also to the hosts below the one that says so.',
+      }),
+    ),
+    preload: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Browsers may have it in their lists; these want a year and includeSubDomains.',
+      }),
+    ),
+  },
+  { ...closed, absentMeans: "Strict-Transport-Security is the origin's business" },
+)
+
+const redirectToHttps = Type.Union(
+  [
+    Type.Boolean(),
+    Type.Object(
+      {
+        status: Type.Optional(
+          Type.Integer({
+            minimum: 301,
+            maximum: 308,
+            description:
+              '301, 302, 307 or 308 for every method; without it 301 for GET and HEAD, 308 for the others.',
+          }),
+        ),
+        except: Type.Optional(
+          Type.Array(Type.String({ kind: 'path-pattern' }), {
+            maxItems: 1000,
+            default: [],
+            description: 'Paths that stay on plain HTTP.',
+          }),
+        ),
+        port: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            maximum: 65_535,
+            description:
+              'Where clients find HTTPS; the port of the first https listener without it.',
+          }),
+        ),
+      },
+      closed,
+    ),
+  ],
+  {
+    default: false,
+    description:
+      'Requests by plain HTTP are sent to the same URL by HTTPS, but for those below /.well-known/acme-challenge/.',
   },
 )
 
@@ -274,6 +372,9 @@ export const tenantSchema = Type.Object(
       }),
     ),
     certificate: Type.Optional(certificate),
+    clientCertificate: Type.Optional(clientCertificate),
+    hsts: Type.Optional(hsts),
+    redirectToHttps: Type.Optional(redirectToHttps),
     tags: Type.Optional(tags),
     rules: Type.Optional(
       Type.Array(rule, {

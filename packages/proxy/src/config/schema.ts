@@ -450,6 +450,19 @@ const timeouts = Type.Object(
 
 const tls = Type.Object(
   {
+    policy: Type.Optional(
+      oneOf(['modern', 'intermediate'], {
+        default: 'intermediate',
+        description:
+          'Versions, suites and key exchanges, as Mozilla names them. modern: TLS 1.3 alone. intermediate: TLS 1.2 too.',
+      }),
+    ),
+    ticketRotation: duration('8h', {
+      description:
+        'How long one key seals session tickets. It opens them for twice as long after that, and is then forgotten.',
+      min: '1s',
+      max: '24h',
+    }),
     unknownServerName: Type.Optional(
       oneOf(['refuse', 'default'], {
         default: 'refuse',

@@ -110,24 +110,27 @@ export function readNamedFile(
 }
 
 function readSecret(
-  token: WrittenTokens[number],
+  { secretFile, secretEnv }: { readonly secretFile?: string; readonly secretEnv?: string },
   path: string,
   sources: ConfigSources,
   problems: Problems,
+  [fileOption, environmentOption] = ['secretFile', 'secretEnv'],
 ): string | undefined {
-  const { secretFile, secretEnv } = token
   let secret: string | undefined
   let from: string
   if (secretFile !== undefined && secretEnv === undefined) {
-    from = `${path}.secretFile`
+    from = `${path}.${fileOption}`
     secret = readNamedFile(secretFile, from, sources, problems)?.trim()
   } else if (secretEnv !== undefined && secretFile === undefined) {
-    from = `${path}.secretEnv`
+    from = `${path}.${environmentOption}`
     secret = sources.environment[secretEnv]?.trim()
     if (secret === undefined)
       problems.error(from, `There is no environment variable '${secretEnv}'.`)
   } else {
-    problems.error(path, 'Name the secret by exactly one of secretFile and secretEnv.')
+    problems.error(
+      path,
+      `Name the secret by exactly one of ${fileOption} and ${environmentOption}.`,
+    )
     return undefined
   }
   if (secret !== undefined && secret.length < MIN_SECRET_CHARACTERS) {

@@ -38,6 +38,18 @@ export const PROXY_ERRORS = {
     'destination_not_found',
     "The connection was opened for '%s', which belongs to another tenant than '%s'. Open one for that host.",
   ),
+  CLIENT_CERTIFICATE_MISSING: row(
+    'client',
+    403,
+    'http_request_denied',
+    'Clients have to show a certificate here, which plain HTTP cannot. Use HTTPS.',
+  ),
+  CLIENT_CERTIFICATE_OF_OTHER: row(
+    'client',
+    421,
+    'http_request_denied',
+    'Clients have to show a certificate here, and this connection was opened without one for this host. Open another, with its name (SNI).',
+  ),
   METHOD_REFUSED: row('client', 405, 'http_request_denied', "The method '%s' is not served here."),
   PURGE_REFUSED: row(
     'client',

@@ -20,6 +20,8 @@ export interface AccessRecord {
   readonly complete: boolean
   readonly durationMs: number
   readonly firstByteMs: number
+  /** Of the client's certificate, verified; undefined when there is none. */
+  readonly subject: string | undefined
   readonly extra: AccessExtra | null
 }
 
@@ -56,8 +58,10 @@ const FLUSH_INTERVAL_MS = 500
 /** What a reader that has stopped reading may cost; lines beyond it are dropped. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024
 const MAX_TARGET_CHARS = 2048
+/** As `transport/client-certificate.ts` cuts them. */
+const MAX_SUBJECT_CHARS = 1024
 /** Room for any line: everything in it is bounded, and may double when it is quoted. */
-const MAX_LINE_BYTES = 2 * MAX_TARGET_CHARS + 4096
+const MAX_LINE_BYTES = 2 * MAX_TARGET_CHARS + 2 * MAX_SUBJECT_CHARS + 4096
 
 /**
  * One JSON line per exchange, composed as text, gathered in one buffer and written through pino's destination.
@@ -108,6 +112,7 @@ export class AccessLog {
     }
     const { extra } = record
     let line = `{"time":"${this.#time}","client":"${this.#address(record.clientAddress)}","tenant":"${record.tenant}","rule":${quoted(record.rule)},"method":${quoted(record.method)},"scheme":"${record.scheme}","host":${quoted(record.authority)},"target":${quoted(this.#target(record.target).slice(0, MAX_TARGET_CHARS))},"protocol":"HTTP/${record.httpVersion}","status":${record.status},"bytes":${record.bytes},"cache":"${record.cache}","durationMs":${round(record.durationMs)},"firstByteMs":${round(record.firstByteMs)}`
+    if (record.subject !== undefined) line += `,"subject":${quoted(record.subject)}`
     if (!record.complete) line += ',"complete":false'
     if (extra !== null) {
       if (extra.stored) line += ',"stored":true'

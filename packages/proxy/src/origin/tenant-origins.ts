@@ -94,11 +94,19 @@ function originTarget(origin: OriginConfig, tls: OriginTlsConfig): OriginTarget 
   }
 }
 
-function originSecurity(host: string, { caPem, serverName }: OriginTlsConfig): OriginSecurity {
+function originSecurity(
+  host: string,
+  { caPem, serverName, minVersion, client }: OriginTlsConfig,
+): OriginSecurity {
   return {
     // RFC 6066 §3: an address is no server name; the certificate is checked for it all the same.
     serverName: serverName ?? (isIP(host) === 0 ? host : ''),
-    context: createSecureContext({ ca: caPem, minVersion: 'TLSv1.2' }),
+    context: createSecureContext({
+      ca: caPem,
+      minVersion,
+      cert: client?.certPem,
+      key: client?.keyPem,
+    }),
   }
 }
 

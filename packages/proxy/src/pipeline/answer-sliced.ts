@@ -171,7 +171,7 @@ class SlicedAnswer {
       head = { status: 206, fields }
       steps = this.#multipart(plan.heads, plan.tail)
     }
-    noteHead(tx, head.status)
+    noteHead(tx, head.status, head.fields)
     const writer = tx.exchange.respondStreaming(head)
     const open = (index: number, wanted: WantedBytes) => this.#open(index, wanted)
     const body = new SlicedBody(steps, first, open, () => host.now())
@@ -224,7 +224,7 @@ class SlicedAnswer {
     tx.outcome.forwardStatus = read.outcome?.forwardStatus ?? 0
     tx.outcome.error = read.outcome?.error ?? null
     fields.set('cache-status', tx.outcome.cacheStatus())
-    noteHead(tx, status)
+    noteHead(tx, status, fields)
     const writer = tx.exchange.respondStreaming({ status, fields })
     void sendBody(tx, writer, read)
   }

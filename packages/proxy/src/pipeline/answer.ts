@@ -14,6 +14,7 @@ import { bodyLengthOf, type Reusable } from './large-stored.ts'
 import type { ResponseStream } from './response-stream.ts'
 import { type ContentSelection, notModifiedFields, selectContent } from './select-content.ts'
 import { sendBody } from './send-body.ts'
+import { addStrictTransport } from './strict-transport.ts'
 import type { Transaction, WantedBytes } from './transaction.ts'
 
 /** Answers from a complete stored response: 304, 206, 416 or whole. `now` in epoch ms. */
@@ -72,7 +73,7 @@ function respondWithBody(
     return respond(tx, status, fields, stored.body.subarray(first, end))
   }
   if (tx.request.method === 'HEAD') return respond(tx, status, fields, null)
-  noteHead(tx, status)
+  noteHead(tx, status, fields)
   const writer = tx.exchange.respondStreaming({ status, fields })
   void sendBody(tx, writer, stored.handle.read(first, end))
 }
@@ -155,7 +156,7 @@ function startStream(
   if (tx.request.method === 'HEAD' || status === 204 || status === 304) {
     return respond(tx, status, fields, null)
   }
-  noteHead(tx, status)
+  noteHead(tx, status, fields)
   const writer: ResponseWriter = exchange.respondStreaming({ status, fields })
   stream.addReader(exchange, writer, first, end)
 }
@@ -166,11 +167,13 @@ export function respond(
   fields: Fields,
   body: Uint8Array | null | undefined,
 ): void {
-  noteHead(tx, status)
+  noteHead(tx, status, fields)
   tx.exchange.respond({ status, fields }, body ?? null)
 }
 
-export function noteHead(tx: Transaction, status: number): void {
+/** For every head that goes out, just before it does. */
+export function noteHead(tx: Transaction, status: number, fields: Fields): void {
+  addStrictTransport(fields, tx)
   tx.status = status
   tx.firstByteMs = performance.now() - tx.exchange.startedAt
 }
@@ -180,6 +183,8 @@ export function storedFields(tx: Transaction, stored: Reusable, now: number): Fi
   tx.outcome.ttlSeconds = Math.ceil((stored.freshUntilAt - now) / 1000)
   // Another worker judges by what the origin said to this cache.
   const fields = tx.fromPeer ? stored.fields.clone() : clientSafe(stored.fields, null)
+  // Where a ready head has it: in front of what is written for each answer.
+  addStrictTransport(fields, tx)
   fields.add('age', String(currentAgeSeconds(stored.ageBaseAt, now)))
   fields.add('cache-status', tx.outcome.cacheStatus())
   if (tx.fromPeer) {
@@ -225,6 +230,12 @@ function respondMultipart(
   fields.set('content-type', plan.contentType)
   fields.set('content-length', String(plan.length))
   respond(tx, 206, fields, Buffer.concat(pieces, plan.length))
+}
+
+export function answerRedirect(tx: Transaction, status: number, location: string): void {
+  const cacheStatus = tx.outcome.cacheStatus()
+  const fields = ['location', location, 'content-length', '0', 'cache-status', cacheStatus]
+  respond(tx, status, new Fields(fields), null)
 }
 
 /** An answer of the proxy's own. Messages about origins stay in the log: their names are not the client's business. */

@@ -11,6 +11,7 @@ const CLIENT: ClientFacts = {
   secure: false,
   serverName: undefined,
   tlsVersion: undefined,
+  certificate: null,
 }
 const OPTIONS = { host: 'www.test', pseudonym: 'larder-1', trustedPeer: false, forCache: true }
 

@@ -93,18 +93,27 @@ export class PipelineDoor implements FrontDoor {
     const mark = target.indexOf('?')
     const rule = tenant.ruleFor(mark < 0 ? target : target.slice(0, mark), view.method)
     if (!rule.plainKey || rule.cache.bypass) return null
+    if (tenant.redirect !== null && view.scheme === 'http') return null
+    const { requiredCertificate, subjectField } = tenant
+    if (requiredCertificate !== null && client.certificate?.demandId !== requiredCertificate) {
+      return null
+    }
     const chain = this.#tier.lookUp(cacheKey(tenant.id, view.scheme, view.authority, target))
     if (chain === null) return null
     this.#clock.tick()
     const now = this.#clock.ms
     const stored = selectStored(chain, view)
     if (stored === null || now >= stored.freshUntilAt || stored.policy.alwaysValidate) return null
+    // The view has what the client says of itself there.
+    if (subjectField !== null && variesBy(chain, subjectField)) return null
     if (!this.#purges.isValid(stored) || this.#purges.isCutOff) return null
     this.#tier.touch(stored)
     const notModified = isNotModified(stored, view, now)
     const hit = this.#hit
-    if (view.httpVersion === '2') hit.hpackHead = hpackHeadOf(stored, notModified)
-    else hit.http1Head = http1HeadOf(stored, notModified)
+    const strictTransport = view.scheme === 'https' ? tenant.strictTransport : null
+    if (view.httpVersion === '2') {
+      hit.hpackHead = hpackHeadOf(stored, notModified, strictTransport)
+    } else hit.http1Head = http1HeadOf(stored, notModified, strictTransport)
     return this.#answer(stored, notModified, tenant, rule)
   }
 
@@ -146,6 +155,14 @@ function selectStored(chain: StoredResponse, view: RequestView): StoredResponse 
     if (selected === null || stored.responseAt > selected.responseAt) selected = stored
   }
   return selected
+}
+
+/** Whether any stored response of the key is selected by the field. */
+function variesBy(chain: StoredResponse, field: string): boolean {
+  for (let stored: StoredResponse | null = chain; stored !== null; stored = stored.next) {
+    if (stored.variant.names.includes(field)) return true
+  }
+  return false
 }
 
 function isVariantOf(stored: StoredResponse, view: RequestView): boolean {

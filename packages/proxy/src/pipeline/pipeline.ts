@@ -1,6 +1,7 @@
 import type { BlockList } from 'node:net'
 import type { PurgeMessage } from '@larder/purge-bus'
 import { parseCacheControl } from '../caching/cache-control.ts'
+import { hasCredentials } from '../caching/cache-rule.ts'
 import { decideReuse, mayUseStaleOnError, type OriginTrouble } from '../caching/decide-reuse.ts'
 import type { KeepDecision } from '../caching/may-store.ts'
 import { invalidatedGroups } from '../caching/response-tags.ts'
@@ -33,9 +34,17 @@ import { isSliced, type StoredMetadata, StoredResponse } from '../storage/stored
 import type { TieredStore } from '../storage/tiered-store.ts'
 import type { Exchange, ExchangeEnd } from '../transport/exchange.ts'
 import { admit } from './admit.ts'
-import { answerError, answerSlice, answerStored, answerStoredPart, respond } from './answer.ts'
+import {
+  answerError,
+  answerRedirect,
+  answerSlice,
+  answerStored,
+  answerStoredPart,
+  respond,
+} from './answer.ts'
 import { answerSliced } from './answer-sliced.ts'
 import { cacheKey, keyExtra, targetByRule } from './cache-key.ts'
+import { missingCertificate, subjectOf, withSubject } from './client-subject.ts'
 import { type Found, findStored, NOTHING, withLarge } from './find-stored.ts'
 import { forwardFields, hasLooped } from './forward-fields.ts'
 import { type Invalidator, invalidateAfter } from './invalidate-after.ts'
@@ -142,10 +151,20 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
 
   #serve(tx: Transaction): void {
     const { exchange } = tx
-    const { request } = tx
+    const { client } = exchange
     const admitted = admit(exchange, this.#options.site)
     if (admitted instanceof ProxyError) return this.fail(tx, admitted)
     tx.tenant = admitted
+    if (this.#redirect(tx)) return
+    if (!tx.fromPeer) {
+      const missing = missingCertificate(admitted, client)
+      if (missing !== null) return this.fail(tx, missing)
+      const { subjectField } = admitted
+      if (subjectField !== null) {
+        tx.request = withSubject(tx.request, subjectField, subjectOf(admitted, client))
+      }
+    }
+    const { request } = tx
     const maxBytes = this.#options.maxRequestBodyBytes
     if (maxBytes !== undefined && (exchange.body?.length ?? 0) > maxBytes) {
       return this.fail(tx, new ProxyError('BODY_TOO_LARGE', [maxBytes]))
@@ -169,6 +188,24 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     }
     if (tx.slice !== null) this.slices.isFor(tx, tx.slice)
     this.#serveFromStore(tx)
+  }
+
+  /** True when the request has come by plain HTTP, and has been told to come by HTTPS. */
+  #redirect(tx: Transaction): boolean {
+    const { request, tenant } = tx
+    const redirect = tenant?.redirect ?? null
+    if (redirect === null || request.scheme === 'https' || tx.fromPeer) return false
+    // From an address that may purge, which need not speak TLS with us.
+    if (request.method === 'PURGE') return false
+    // A trusted proxy in front has spoken TLS with the client: it would be sent here for ever.
+    const { peerAddress } = tx.exchange.client
+    const isTerminated =
+      request.fields.get('x-forwarded-proto') === 'https' &&
+      isListed(this.#options.trustedProxies, peerAddress)
+    const location = isTerminated ? null : redirect.locationFor(request)
+    if (location === null) return false
+    answerRedirect(tx, redirect.statusFor(request.method), location)
+    return true
   }
 
   /** Never passed on: an origin that knows the method trusts the addresses of its proxies. */
@@ -233,7 +270,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     if (tx.directives.onlyIfCached) return this.fail(tx, new ProxyError('ONLY_IF_CACHED'))
     tx.outcome.forwarded = 'uri-miss'
     if (this.#refusesLoop(tx)) return
-    const unshared = tx.directives.noStore || tx.request.fields.has('authorization')
+    const unshared = tx.directives.noStore || isForOneClient(tx)
     const alone = unshared || tx.alone || tx.released > MAX_RELEASES
     // Someone may be asking for this very slice who did not know the head yet.
     if (!alone && this.#calls.get(probeCallKey(tx, slice))?.join(tx)) return
@@ -293,7 +330,7 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     const unshared =
       tx.directives.noCache !== false ||
       tx.directives.noStore ||
-      tx.request.fields.has('authorization') ||
+      isForOneClient(tx) ||
       this.#uncacheable.has(tx.key, now)
     const alone = unshared || tx.alone || tx.released > MAX_RELEASES
     const owner = unshared ? null : this.#ownerOf(tx)
@@ -701,6 +738,10 @@ function isListed(trusted: BlockList, address: string): boolean {
 /** `OPTIONS *`, and OPTIONS whose Max-Forwards ends here (RFC 9110 §7.6.2, §9.3.7). */
 function answersOptionsItself({ request }: Exchange): boolean {
   return request.target === '*' || request.fields.get('max-forwards') === '0'
+}
+
+function isForOneClient({ request, rule }: Transaction): boolean {
+  return hasCredentials(request.fields, rule?.cache ?? raise())
 }
 
 function answerOptions(tx: Transaction): void {

@@ -19,9 +19,10 @@ export class Transaction {
   readonly exchange: Exchange
   /**
    * The request without what its Connection names: what the origin does not see must not choose a stored response,
-   * or a client could store its answer under the key of others (RFC 9110 §7.6.1).
+   * or a client could store its answer under the key of others (RFC 9110 §7.6.1). Once the tenant is known: with what we
+   * say of the client in place of what it says itself.
    */
-  readonly request: RequestHead
+  request: RequestHead
   readonly outcome = new Outcome()
   tenant: Tenant | null = null
   rule: Rule | null = null

@@ -68,6 +68,12 @@ export class ReadyHeads {
   hpack: string | null = null
   http1NotModified: string | null = null
   hpackNotModified: string | null = null
+  /** Strict-Transport-Security that they were made with. */
+  readonly strictTransport: string | null
+
+  constructor(strictTransport: string | null) {
+    this.strictTransport = strictTransport
+  }
 }
 
 /** Fixed cost counted for one stored response beside its bytes: objects, index slot, buffer header. */

@@ -1,4 +1,4 @@
-import type { CertificateSet, NamesImage } from '@larder/certs'
+import type { CertificateSet, NamesImage, TicketKeySet } from '@larder/certs'
 import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { BusState, NumberedPurge, PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
@@ -62,6 +62,8 @@ export type ToWorker =
       readonly peers: PeerPlace
       /** Purges in force (`PurgeTable.serialise`); those that follow come as messages. */
       readonly purgeTable: Uint8Array
+      /** Of session tickets; those that follow come as messages. */
+      readonly ticketKeys: TicketKeySet
       /** What to become once everything is open; undefined = stay. */
       readonly identity: Identity | undefined
     }
@@ -74,6 +76,7 @@ export type ToWorker =
   | { readonly type: 'close-listener'; readonly address: string }
   | { readonly type: 'configure'; readonly id: number; readonly config: Config }
   | { readonly type: 'invalidate'; readonly keys: readonly string[] }
+  | { readonly type: 'ticket-keys'; readonly keys: TicketKeySet }
   | { readonly type: 'purges'; readonly purges: readonly NumberedPurge[] }
   /** Everything with a lower number counts as purged. */
   | { readonly type: 'purge-floor'; readonly number: number }

@@ -1,7 +1,7 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
 import type { PurgeMessage } from '@larder/purge-bus'
-import type { Config } from '../config/config.ts'
+import type { Config, TenantConfig } from '../config/config.ts'
 import type { LoadResult } from '../config/load.ts'
 import { formatProblem } from '../config/problems.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -25,6 +25,7 @@ import { changesNeedingRestart, unsupportedNotices } from './notices.ts'
 import { PeerFolder } from './peer-folder.ts'
 import { primarySeries } from './primary-metrics.ts'
 import { PurgeService } from './purge-service.ts'
+import { TicketService } from './tickets/ticket-service.ts'
 import { Warming } from './warming.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
@@ -41,6 +42,12 @@ export interface ReloadResult {
   readonly ok: boolean
   /** One line each; also for a configuration that was applied: what has to wait for a restart. */
   readonly messages: readonly string[]
+}
+
+/** For a process that needs no keys. */
+function withoutKeys(tenant: TenantConfig): TenantConfig {
+  const originTls = { ...tenant.originTls, client: undefined }
+  return { ...tenant, certificate: undefined, originTls }
 }
 
 /** Of what a purge would cover, so many are named. */
@@ -71,6 +78,7 @@ export class Supervisor {
   readonly #peerFolder: PeerFolder
   readonly #merge = new MetricsMerge()
   readonly #suspicion = new IndexSuspicion()
+  readonly #tickets: TicketService
   /** As at the start: the disk tier changes with a restart only. */
   readonly #diskPath: string | undefined
   /** Reloads and replacements, one after the other. */
@@ -98,6 +106,12 @@ export class Supervisor {
           })
     this.purges = new PurgeService(options)
     this.certificates = new CertificateService(options)
+    this.#tickets = new TicketService({
+      ...options,
+      onKeys: (keys) => {
+        for (const slot of this.slots) slot.setTicketKeys(keys)
+      },
+    })
     this.acme = new AcmeService({
       ...options,
       vault: this.certificates.vault,
@@ -116,6 +130,7 @@ export class Supervisor {
       certificates: this.certificates,
       config: () => this.#config,
       challenges: () => this.acme.answers,
+      ticketKeys: () => this.#tickets.keys,
       onBeat: (
         workerId: number,
         beat: {
@@ -171,6 +186,7 @@ export class Supervisor {
     })
     this.eviction?.start()
     await this.purges.start()
+    await this.#tickets.start()
     try {
       await Promise.all(this.slots.map((slot) => slot.start()))
     } catch (error) {
@@ -204,7 +220,7 @@ export class Supervisor {
 
   /** What a purge would cover on this machine; changes nothing. */
   async dryRun(purge: PurgeMessage): Promise<DryRun> {
-    const { tenants } = this.#config
+    const tenants = this.#config.tenants.map(withoutKeys)
     const purgeTable = this.purges.serialisedTable
     const [memory, disk] = await Promise.all([
       this.census({ top: DRY_RUN_HOTTEST, purge }),
@@ -256,6 +272,7 @@ export class Supervisor {
     this.#sockets.closeAll()
     await stopped
     this.eviction?.stop()
+    this.#tickets.stop()
     await this.acme.stop()
     await this.certificates.stop()
     await this.purges.stop()
@@ -266,6 +283,7 @@ export class Supervisor {
     this.warming?.stop()
     for (const slot of this.slots) slot.kill()
     this.eviction?.stop()
+    this.#tickets.stop()
     this.#sockets.closeAll()
     void this.acme.stop()
     void this.certificates.stop().catch(() => undefined)
@@ -356,6 +374,7 @@ export class Supervisor {
     this.certificates.apply(staged)
     this.purges.configure(config)
     this.acme.configure(config)
+    this.#tickets.configure(config)
     try {
       await Promise.all(this.slots.map((slot) => slot.configure(config)))
     } catch (error) {
@@ -364,6 +383,7 @@ export class Supervisor {
       if (stagedBefore !== null) this.certificates.apply(stagedBefore)
       this.purges.configure(before)
       this.acme.configure(before)
+      this.#tickets.configure(before)
       const { removed: unwanted } = this.#sockets.open(before.listen)
       for (const slot of this.slots) slot.closeListeners(unwanted)
       this.#sockets.closeRemoved()

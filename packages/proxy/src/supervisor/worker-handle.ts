@@ -1,5 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
-import type { CertificateSet, NamesImage } from '@larder/certs'
+import type { CertificateSet, NamesImage, TicketKeySet } from '@larder/certs'
 import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { PurgeMessage } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
@@ -112,12 +112,13 @@ export class WorkerHandle {
     peers: PeerPlace,
     purgeTable: Uint8Array,
     certificateNames: NamesImage,
+    ticketKeys: TicketKeySet,
     identity: Identity | undefined,
     sockets: () => readonly SlotSocket[],
   ): Promise<void> {
     const started = this.#wait('started')
     const { slot } = this
-    const facts = { slot, config, peers, purgeTable, certificateNames, identity }
+    const facts = { slot, config, peers, purgeTable, certificateNames, ticketKeys, identity }
     this.#send({ type: 'start', ...facts })
     await started
     this.config = config

@@ -1,3 +1,4 @@
+import type { TicketKeySet } from '@larder/certs'
 import type { ChallengeAnswers } from '@larder/certs/challenges'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -28,6 +29,8 @@ export interface SlotSurroundings {
   readonly certificates: CertificateService
   /** The configuration that a worker should have now. */
   config(): Config
+  /** Likewise, of session tickets. */
+  ticketKeys(): TicketKeySet
   /** A worker's numbers; `workerId` differs between the successive workers of a slot. */
   onBeat(workerId: number, beat: WorkerBeat): void
   /** Ended, by `signal` if it was one. */
@@ -150,6 +153,10 @@ export class WorkerSlot {
     this.#current?.invalidate(keys)
   }
 
+  setTicketKeys(keys: TicketKeySet): void {
+    this.#current?.send({ type: 'ticket-keys', keys })
+  }
+
   kill(): void {
     this.#isStopping = true
     clearTimeout(this.#retryTimer)
@@ -194,18 +201,20 @@ export class WorkerSlot {
   }
 
   async #setUp(worker: WorkerHandle): Promise<void> {
-    const { sockets, identity, peers, purges, certificates, config } = this.#surroundings
+    const { sockets, identity, peers, purges, certificates, config, ticketKeys } =
+      this.#surroundings
     const receiver = { name: nameOf(worker), send: (message: ToWorker) => worker.send(message) }
     const table = purges.join(receiver)
     const names = certificates.join(receiver)
-    const started = worker.start(config(), peers, table, names, identity, () =>
+    const started = worker.start(config(), peers, table, names, ticketKeys(), identity, () =>
       sockets.forSlot(this.index),
     )
     // Known to the worker before it accepts anything.
     purges.tellState(receiver)
     void worker.challenges(this.#surroundings.challenges())
     await started
-    // A reload during the start has gone past this worker.
+    // A reload or a rotation during the start has gone past this worker.
+    worker.send({ type: 'ticket-keys', keys: ticketKeys() })
     while (worker.config !== config()) await worker.configure(config())
     const wanted = sockets.forSlot(this.index)
     for (const address of worker.listening) {

@@ -1,4 +1,5 @@
 import type { Fields } from '../http/fields.ts'
+import type { ClientCertificate } from './client-certificate.ts'
 import type { SwitchRefusal, UpgradedConnection } from './upgraded-connection.ts'
 
 /**
@@ -19,6 +20,8 @@ export interface ClientFacts {
   /** SNI in lower case; undefined on plain connections or when the client sent none. */
   readonly serverName: string | undefined
   readonly tlsVersion: string | undefined
+  /** What the client has shown and we have verified, for the name in `serverName` alone. */
+  readonly certificate: ClientCertificate | null
 }
 
 /** A request that its transport has found well-formed: names and values valid, framing unambiguous. */

@@ -432,9 +432,8 @@ t.test('renegotiation is refused', async (t) => {
 })
 
 t.test('a session is resumed with a ticket from a worker that has the same keys', async (t) => {
-  const keys = Buffer.alloc(48, 7)
   const fronts = [front(), front()]
-  for (const secure of fronts) secure.setTicketKeys(keys)
+  for (const secure of fronts) secure.setTicketKeys({ current: Buffer.alloc(48, 7), others: [] })
   const first = await start(t, { secure: fronts[0] })
   const second = await start(t, { secure: fronts[1] })
   const socket = await handshake(first.port, { servername: 'a.test' })
@@ -444,7 +443,7 @@ t.test('a session is resumed with a ticket from a worker that has the same keys'
   const again = await handshake(second.port, { servername: 'a.test', session })
   t.equal(again.isSessionReused(), true)
   t.match(await requestOn(again), /no body/)
-  fronts[1].setTicketKeys(Buffer.alloc(48, 8))
+  fronts[1].setTicketKeys({ current: Buffer.alloc(48, 8), others: [] })
   const other = await handshake(second.port, { servername: 'a.test', session })
   t.equal(other.isSessionReused(), false)
   other.destroy()

@@ -184,9 +184,9 @@ class Listener implements FrontListener {
   ): void {
     const deadline = this.#giveUpAfter(socket, this.#options.limits.tlsHandshakeTimeoutMs)
     if (initialData.length > 0) socket.unshift(initialData)
-    secure.handshake(socket, (secured) => {
+    secure.handshake(socket, (secured, { serverName, certificate }) => {
       deadline.release()
-      this.#serveSecured(secured, entry, client)
+      this.#serveSecured(secured, entry, { ...client, serverName, certificate })
     })
   }
 
@@ -218,8 +218,6 @@ class Listener implements FrontListener {
     const facts: ClientFacts = {
       ...client,
       secure: true,
-      // The type says string, false or null, by role and moment; only a name counts.
-      serverName: secured.servername ? secured.servername.toLowerCase() : undefined,
       tlsVersion: secured.getProtocol() ?? undefined,
     }
     entry.destroy = () => secured.destroy()
@@ -259,6 +257,7 @@ function plainFacts(socket: Socket, source: ProxySource | null): ClientFacts {
     secure: false,
     serverName: undefined,
     tlsVersion: undefined,
+    certificate: null,
   }
 }
 

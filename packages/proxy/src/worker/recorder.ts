@@ -1,6 +1,7 @@
 import type { Clock } from '../http/clock.ts'
 import type { AccessLog } from '../observability/access-log.ts'
 import type { WorkerMetrics } from '../observability/metrics.ts'
+import { subjectOf } from '../pipeline/client-subject.ts'
 import type { HitRecorder, ReadyHit } from '../pipeline/front-door.ts'
 import type { Tenant } from '../pipeline/site.ts'
 import type { Transaction } from '../pipeline/transaction.ts'
@@ -58,6 +59,7 @@ export class Recorder implements HitRecorder {
         complete: true,
         durationMs,
         firstByteMs: durationMs,
+        subject: hit.tenant === null ? undefined : subjectOf(hit.tenant, client),
         extra: null,
       },
       this.#clock.ms,
@@ -98,6 +100,7 @@ export class Recorder implements HitRecorder {
         complete: end.complete,
         durationMs,
         firstByteMs: tx.firstByteMs,
+        subject: tx.tenant === null ? undefined : subjectOf(tx.tenant, exchange.client),
         extra: {
           stored: outcome.stored,
           collapsed: outcome.collapsed,
@@ -110,6 +113,11 @@ export class Recorder implements HitRecorder {
       },
       this.#clock.ms,
     )
+  }
+
+  /** A connection that was refused before there was a request. */
+  countRefusal(reason: string): void {
+    this.#metrics.increment(this.#labelled('larder_refused_requests_total', reason))
   }
 
   recordRefusal(_client: ClientFacts, status: number, reason: string): void {

@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto'
 import { type AddressInfo, BlockList, isIPv6 } from 'node:net'
 import { hostname } from 'node:os'
-import { type CertificateSet, CertificateStore, type NamesImage } from '@larder/certs'
+import {
+  type CertificateSet,
+  CertificateStore,
+  type NamesImage,
+  type TicketKeySet,
+} from '@larder/certs'
 import { ChallengeRegistry } from '@larder/certs/challenges'
 import { type PurgeMessage, PurgeTable } from '@larder/purge-bus'
 import type { Config } from '../config/config.ts'
@@ -37,9 +42,9 @@ import {
   listen,
 } from '../transport/listener.ts'
 import { TimerWheel } from '../transport/timer-wheel.ts'
-import { createSecureFront } from '../transport/tls-front.ts'
 import { Recorder } from './recorder.ts'
 import { SharedTiers } from './shared-tiers.ts'
+import { TlsService } from './tls-service.ts'
 import { transportLimits } from './transport-limits.ts'
 
 export interface WorkerOptions {
@@ -85,6 +90,8 @@ export interface RunningWorker {
   readonly certificates: CertificateStore
   /** Stops accepting, finishes exchanges, cuts what is left after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
+  /** Keys that seal and open session tickets from now on. */
+  setTicketKeys(keys: TicketKeySet): void
   metrics(): MetricsSnapshot
   /** Counts what memory holds, without holding up the event loop. */
   census(query: CensusQuery): Promise<Census>
@@ -102,6 +109,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
 interface OpenListener {
   readonly front: FrontListener
   readonly listener: WorkerListener
+  /** 0 until it is known. */
+  port: number
 }
 
 class Worker implements RunningWorker {
@@ -119,7 +128,7 @@ class Worker implements RunningWorker {
   readonly #door: PipelineDoor
   readonly #challengeDoor: ChallengeDoor
   readonly #pipeline: Pipeline
-  readonly #secure
+  readonly #tls: TlsService
   readonly #listeners = new Map<string, OpenListener>()
   #site: Site
   #limits: TransportLimits
@@ -131,7 +140,7 @@ class Worker implements RunningWorker {
     const { config, metrics, logger } = options
     this.#options = options
     this.#clock = options.clock ?? new Clock().start()
-    this.#site = compileSite(config)
+    this.#site = this.#compile(config)
     this.#limits = transportLimits(config)
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
@@ -142,10 +151,20 @@ class Worker implements RunningWorker {
       logger.error({ err, output: config.logging.access.output }, 'the access log is not written'),
     )
     this.#recorder = new Recorder(metrics, this.#log, this.#clock)
+    const challenges = options.challenges ?? new ChallengeRegistry()
+    this.#tls = new TlsService({
+      config,
+      contextFor: (serverName) => this.certificates.contextFor(serverName),
+      pairsFor: (serverName) => this.certificates.pairsFor(serverName),
+      tenantOf: (host) => this.#site.tenantOf(host),
+      challenges,
+      onRefused: (reason) => this.#recorder.countRefusal(reason),
+    })
     this.certificates = new CertificateStore({
       names: options.certificates.names,
       ask: (pattern) => options.certificates.ask(pattern),
       maxContexts: config.certificates.maxContexts,
+      secureContext: () => this.#tls.contextOptions,
       onError: (err, name) => logger.error({ err, name }, 'a certificate cannot be used'),
     })
     this.peers = options.peers === undefined ? null : this.#makePeers(options.peers)
@@ -158,15 +177,9 @@ class Worker implements RunningWorker {
       this.#pipeline,
       this.#recorder,
     )
-    this.#challengeDoor = new ChallengeDoor(
-      this.#door,
-      options.challenges ?? new ChallengeRegistry(),
-      (tx, end) => this.#recorder.record(tx, end),
+    this.#challengeDoor = new ChallengeDoor(this.#door, challenges, (tx, end) =>
+      this.#recorder.record(tx, end),
     )
-    this.#secure = createSecureFront({
-      contextFor: (serverName, signatures) => this.certificates.contextFor(serverName, signatures),
-      alpn: ['h2', 'http/1.1'],
-    })
   }
 
   async listen(listener: WorkerListener, target: unknown): Promise<AddressInfo> {
@@ -174,9 +187,12 @@ class Worker implements RunningWorker {
     const options = this.#listenerOptions(kind === 'https', proxyProtocol)
     // Either a handle that node:child_process has received or an address: `listen` tells them apart.
     const front = listen(target as ListenTarget, options)
-    this.#listeners.set(address, { front, listener })
+    const open: OpenListener = { front, listener, port: 0 }
+    this.#listeners.set(address, open)
     try {
-      return await front.ready
+      const bound = await front.ready
+      open.port = bound.port
+      return bound
     } catch (error) {
       this.#listeners.delete(address)
       throw error
@@ -189,7 +205,7 @@ class Worker implements RunningWorker {
     const shared = { door: this.#challengeDoor, clock: this.#clock, wheel: this.#wheel }
     return {
       ...shared,
-      secure: secure ? this.#secure : false,
+      secure: secure ? this.#tls.front : false,
       get limits() {
         return worker.#limits
       },
@@ -221,15 +237,20 @@ class Worker implements RunningWorker {
   async configure(config: Config): Promise<void> {
     const before = this.#origins
     this.#origins = new Map()
-    this.#site = compileSite(config)
+    this.#site = this.#compile(config)
     this.#limits = transportLimits(config)
     this.#trusted = blockList(config.trustedProxies)
     this.#http2PriorKnowledge = config.http2PriorKnowledge
+    this.#tls.configure(config)
     this.#log.configure(config.logging.access)
     this.#pipeline.configure(this.#pipelineOptions(config))
     this.#door.configure(this.#site)
     this.purges.table.resolveAgain(resolveUrl(this.#site))
     for (const group of before.values()) group.close()
+  }
+
+  setTicketKeys(keys: TicketKeySet): void {
+    this.#tls.setTicketKeys(keys)
   }
 
   invalidate(keys: readonly string[]): void {
@@ -300,6 +321,10 @@ class Worker implements RunningWorker {
     })
   }
 
+  #compile(config: Config): Site {
+    return compileSite(config, () => httpsPortOf(this.#listeners.values()))
+  }
+
   #makePeers({ folder, slots }: PeerPlace): Peers | null {
     if (slots < 2) return null
     const door = peerDoor(
@@ -368,6 +393,7 @@ const PEER_FACTS: ClientFacts = {
   secure: false,
   serverName: undefined,
   tlsVersion: undefined,
+  certificate: null,
 }
 
 /** A head that a client was allowed, and the field that goes with it; connections that stay. */
@@ -382,6 +408,17 @@ function peerLimits(limits: TransportLimits): TransportLimits {
     // The asking worker waits for its slowest client first, and cuts that one off.
     writeTimeoutMs: limits.writeTimeoutMs * 2 + 5_000,
   }
+}
+
+/** Where clients find HTTPS: at its own port if we listen there, or at the first that there is. */
+function httpsPortOf(listeners: Iterable<OpenListener>): number {
+  let first = 443
+  for (const { listener, port } of listeners) {
+    if (listener.kind !== 'https' || port === 0) continue
+    if (port === 443) return 443
+    if (first === 443) first = port
+  }
+  return first
 }
 
 function blockList(blocks: readonly string[]): BlockList {

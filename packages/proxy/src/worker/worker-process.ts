@@ -81,6 +81,9 @@ async function receive(message: ToWorker, handle: unknown): Promise<void> {
     case 'invalidate':
       running?.invalidate(message.keys)
       return
+    case 'ticket-keys':
+      running?.setTicketKeys(message.keys)
+      return
     case 'purges':
     case 'purge-floor':
     case 'purge-bus':
@@ -126,6 +129,7 @@ async function start(message: Extract<ToWorker, { type: 'start' }>): Promise<voi
       publishPurge,
       certificates: { names: message.certificateNames, ask: askCertificate },
     })
+    running.setTicketKeys(message.ticketKeys)
     const waiting = early
     early = []
     for (const one of waiting) {

@@ -21,6 +21,7 @@ const CLIENT: ClientFacts = {
   secure: false,
   serverName: undefined,
   tlsVersion: undefined,
+  certificate: null,
 }
 
 function options(door: ScriptedDoor, initialData?: Buffer) {

@@ -1,8 +1,14 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import { contextOptions } from '../../tls-policy.ts'
 
 /** A context with a fresh self-signed certificate for `name`, for tests: twenty lines of DER instead of keys in files. */
 export function selfSignedContext(name: string, type: 'ec' | 'rsa' = 'ec'): SecureContext {
+  const { certPem, keyPem } = selfSignedPair(name, type)
+  return createSecureContext({ ...contextOptions('intermediate', 300), cert: certPem, key: keyPem })
+}
+
+export function selfSignedPair(name: string, type: 'ec' | 'rsa' = 'ec') {
   const { publicKey, privateKey } =
     type === 'ec'
       ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -27,10 +33,10 @@ export function selfSignedContext(name: string, type: 'ec' | 'rsa' = 'ec'): Secu
   const signature = sign('sha256', toBeSigned, privateKey)
   const bits = der(0x03, Buffer.from([0]), signature)
   const base64 = der(0x30, toBeSigned, algorithm, bits).toString('base64')
-  return createSecureContext({
-    cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-  })
+  return {
+    certPem: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
+    keyPem: String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+  }
 }
 
 function der(tag: number, ...parts: (Buffer | string)[]): Buffer {

@@ -154,6 +154,7 @@ export function factsOf(socket: Socket): ClientFacts {
     secure: false,
     serverName: undefined,
     tlsVersion: undefined,
+    certificate: null,
   }
 }
 

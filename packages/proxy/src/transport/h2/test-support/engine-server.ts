@@ -42,6 +42,7 @@ export async function startEngine(
       secure: options.tls !== undefined,
       serverName: undefined,
       tlsVersion: undefined,
+      certificate: null,
     }
     const connection = serveHttp2(socket, client, {
       door,
