@@ -6,13 +6,8 @@ import { type CertificatePair, type CertificateSet, readFacts } from '@larder/ce
 import type { Logger } from '../../observability/logger.ts'
 import { checkSet, commonNames, factsOfSet, type PairPlace } from './check-set.ts'
 import { FileWatch } from './file-watch.ts'
-import {
-  FOLDER_CERTIFICATE,
-  FOLDER_KEY,
-  nameOfStem,
-  parseFolderFile,
-  type Suffix,
-} from './folder-names.ts'
+import { halfOf, pairsAmong } from './folder-content.ts'
+import { FOLDER_CERTIFICATE, FOLDER_KEY, nameOfStem, type Suffix } from './folder-names.ts'
 import type { KnownSet, SetEvents, SetFacts, SetOwner } from './known-set.ts'
 import { LoadedSets } from './loaded-sets.ts'
 import { readPair, readText, stampOf } from './pair-files.ts'
@@ -340,45 +335,6 @@ function newSet(
     stamp: undefined,
     refusedStamp: undefined,
   }
-}
-
-const PLAIN: readonly Suffix[] = ['']
-
-interface FolderContent {
-  /** Keys of pairs whose halves are both there, with their suffixes. */
-  readonly pairs: ReadonlyMap<string, readonly Suffix[]>
-  /** Those of which at least one half is there. */
-  readonly stems: ReadonlySet<string>
-}
-
-function pairsAmong(entries: readonly Dirent[]): FolderContent {
-  const halves = new Map<string, number>()
-  const stems = new Set<string>()
-  const pairs = new Map<string, readonly Suffix[]>()
-  for (const entry of entries) {
-    const { name } = entry
-    const isLink = entry.isSymbolicLink() && parseFolderFile(name) === undefined
-    if (entry.isDirectory() || isLink) {
-      if (!name.startsWith('.')) pairs.set(`${name}/`, PLAIN)
-      continue
-    }
-    const file = parseFolderFile(name)
-    if (file === undefined) continue
-    const { stem, suffix } = file
-    stems.add(stem)
-    const whole = `${stem}\n${suffix}`
-    const both = (halves.get(whole) ?? 0) | (file.half === 'certificate' ? 1 : 2)
-    halves.set(whole, both)
-    if (both !== 3) continue
-    const before = pairs.get(stem)
-    if (before === undefined) pairs.set(stem, suffix === '' ? PLAIN : [suffix])
-    else pairs.set(stem, [...before, suffix].toSorted())
-  }
-  return { pairs, stems }
-}
-
-function halfOf(fileName: string): string | undefined {
-  return parseFolderFile(fileName)?.stem
 }
 
 function sameNames(a: readonly string[], b: readonly string[]): boolean {
