@@ -69,8 +69,6 @@ export class Supervisor {
   readonly warming: Warming | null
   /** Without the keys that were read with it. */
   #config: Config
-  /** The same with its certificates; null before the start. */
-  #staged: StagedConfig | null = null
   #isStopping = false
   readonly #logger: Logger
   readonly #reread: (() => LoadResult) | undefined
@@ -170,9 +168,9 @@ export class Supervisor {
   /** Rejects, with nothing left behind, when an address cannot be had or no worker can serve. */
   async start(): Promise<void> {
     for (const notice of unsupportedNotices(this.#config)) this.#logger.warn(notice)
-    this.#staged = await this.certificates.stage(this.#config)
-    this.#config = this.#staged.config
-    this.certificates.apply(this.#staged)
+    const staged = await this.certificates.stage(this.#config)
+    this.#config = staged.config
+    this.certificates.apply(staged)
     await this.certificates.start()
     this.#sockets.open(this.#config.listen)
     if (!this.#sockets.keepsConnections) {
@@ -366,11 +364,11 @@ export class Supervisor {
 
   async #apply(staged: StagedConfig): Promise<void> {
     const { config } = staged
-    const [before, stagedBefore] = [this.#config, this.#staged]
+    const before = this.#config
+    const stagedBefore = this.certificates.staged(before)
     const { added, removed } = this.#sockets.open(config.listen)
     // Workers that are starting take what is current when they are ready.
     this.#config = config
-    this.#staged = staged
     this.certificates.apply(staged)
     this.purges.configure(config)
     this.acme.configure(config)
@@ -379,8 +377,7 @@ export class Supervisor {
       await Promise.all(this.slots.map((slot) => slot.configure(config)))
     } catch (error) {
       this.#config = before
-      this.#staged = stagedBefore
-      if (stagedBefore !== null) this.certificates.apply(stagedBefore)
+      this.certificates.apply(stagedBefore)
       this.purges.configure(before)
       this.acme.configure(before)
       this.#tickets.configure(before)

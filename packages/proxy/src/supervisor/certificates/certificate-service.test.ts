@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { issue, writePair } from '../../../../../test/support/certificates.ts'
+import { waitFor } from '../../../../../test/support/larder-process.ts'
 import type { Config } from '../../config/config.ts'
 import { loadConfigText } from '../../config/load.ts'
 import { createLogger } from '../../observability/logger.ts'
@@ -98,6 +99,26 @@ t.test('with unknownServerName default the first tenant answers unknown names', 
   service.apply(await service.stage(config))
   t.equal(service.join({ name: 'w', send: () => {} }).hasFallback, true)
   t.equal((await service.ask('*'))?.id, 'tenant/a')
+})
+
+t.test('coming back to the configuration before keeps files that were renewed since', async (t) => {
+  const folder = t.testdir({})
+  const [first, second] = [await issue(['a.test']), await issue(['a.test'])]
+  writePair(join(folder, 'a'), first)
+  const certificate = { certFile: 'a.crt', keyFile: 'a.key' }
+  const config = configIn(folder, { tenants: [tenant('a', ['a.test'], { certificate })] })
+  const service = serviceFor(t, folder, config)
+  const staged = await service.stage(config)
+  service.apply(staged)
+  writePair(join(folder, 'a'), second)
+  const isRenewed = async () => (await service.ask('a.test'))?.pairs[0].certPem === second.certPem
+  await waitFor(isRenewed)
+  const before = service.staged(staged.config)
+  const other = configIn(folder, { tenants: [tenant('b', ['b.test'])] })
+  service.apply(await service.stage(other))
+  t.equal(await service.ask('a.test'), null)
+  service.apply(before)
+  t.ok(await isRenewed())
 })
 
 t.test('a thousand names are known at once, read only when they are asked for', async (t) => {

@@ -98,6 +98,11 @@ export class CertificateService {
     this.#changed(new Set([FALLBACK]))
   }
 
+  /** What `apply` takes to come back to what is in force now, with this configuration. */
+  staged(config: Config): StagedConfig {
+    return { config, sets: this.#configured.current }
+  }
+
   /** Exactly this name or wildcard, or '*' for whoever is left; null when there is nothing to serve. */
   async ask(pattern: string): Promise<CertificateSet | null> {
     for (let round = 0; ; round++) {

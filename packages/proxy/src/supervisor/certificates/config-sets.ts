@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import {
   type CertificatePair,
   type CertificateSet,
@@ -84,6 +85,7 @@ function withoutKeys(certificate: CertificateConfig): CertificateConfig {
 }
 
 interface ConfigSet extends KnownSet {
+  readonly source: StagedSet['source']
   files: readonly PairPlace[]
   pairs: readonly CertificatePair[]
 }
@@ -101,8 +103,12 @@ export class ConfigSets implements SetOwner {
 
   constructor(options: ConfigSetsOptions) {
     this.#options = options
+    let waiting = 0
     const look = (paths: ReadonlySet<string> | null) => {
-      this.#queue = this.#queue.then(() => this.#look(paths))
+      // Whatever is waiting already looks at everything that has changed until then.
+      if (paths === null && waiting > 0) return
+      waiting++
+      this.#queue = this.#queue.then(() => this.#look(paths)).finally(() => waiting--)
     }
     this.#watch = new FileWatch({ logger: options.logger, onChange: look })
     this.#timer = setInterval(() => {
@@ -114,6 +120,13 @@ export class ConfigSets implements SetOwner {
   /** The first one answers whoever asks for nobody, where the configuration wants that. */
   get first(): KnownSet | undefined {
     return this.#sets.values().next().value
+  }
+
+  /** As they are served now, files that have changed since the configuration was read included. */
+  get current(): readonly StagedSet[] {
+    return [...this.#sets.values()].map(({ id, source, names, files, pairs }) => ({
+      ...{ id, source, names, files, pairs },
+    }))
   }
 
   apply(staged: readonly StagedSet[]): void {
@@ -196,29 +209,31 @@ export class ConfigSets implements SetOwner {
   }
 
   async #look(paths: ReadonlySet<string> | null): Promise<void> {
+    const isTouched = ({ certFile, keyFile }: PairPlace) =>
+      paths === null || paths.has(certFile) || paths.has(keyFile)
+    const doubtful: ConfigSet[] = []
     for (const set of [...this.#sets.values()]) {
       if (this.#isStopped) return
-      const isTouched = ({ certFile, keyFile }: PairPlace) =>
-        paths === null || paths.has(certFile) || paths.has(keyFile)
-      if (set.files.some(isTouched)) await this.#readAgain(set)
+      if (!set.files.some(isTouched)) continue
+      if ((await this.#readAgain(set)) !== undefined) doubtful.push(set)
+    }
+    if (doubtful.length === 0) return
+    // They may be half written.
+    await pause(SECOND_LOOK_MS)
+    for (const set of doubtful) {
+      const message = await this.#readAgain(set)
+      if (message === undefined || message === this.#lastRefusal.get(set.id)) continue
+      this.#lastRefusal.set(set.id, message)
+      this.#options.events.refused('files', `${message} The one before stays.`)
     }
   }
 
-  async #readAgain(set: ConfigSet): Promise<void> {
-    let read = await this.#readFiles(set)
-    if (typeof read === 'string') {
-      // It may be half written.
-      await new Promise((resolve) => setTimeout(resolve, SECOND_LOOK_MS))
-      read = await this.#readFiles(set)
-    }
+  /** Takes over what has changed; answers why it cannot. */
+  async #readAgain(set: ConfigSet): Promise<string | undefined> {
+    const read = await this.#readFiles(set)
     const { events, logger, nextVersion } = this.#options
-    if (read === undefined || this.#isStopped || this.#sets.get(set.id) !== set) return
-    if (typeof read === 'string') {
-      if (read !== this.#lastRefusal.get(set.id))
-        events.refused('files', `${read} The one before stays.`)
-      this.#lastRefusal.set(set.id, read)
-      return
-    }
+    if (read === undefined || this.#isStopped || this.#sets.get(set.id) !== set) return undefined
+    if (typeof read === 'string') return read
     this.#lastRefusal.delete(set.id)
     set.pairs = read
     set.version = nextVersion()
@@ -226,6 +241,7 @@ export class ConfigSets implements SetOwner {
     logger.info({ names: set.names.slice(0, 10), from: 'files' }, 'new certificate')
     events.loaded('files')
     events.put(set, set.names, true)
+    return undefined
   }
 
   /** New pairs; undefined when nothing has changed or something is away for the moment, a text why they are refused. */

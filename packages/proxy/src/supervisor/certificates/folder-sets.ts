@@ -1,18 +1,13 @@
 import type { Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { dirname, join, relative, sep } from 'node:path'
+import { basename, join, relative, sep } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type CertificatePair, type CertificateSet, readFacts } from '@larder/certs'
 import type { Logger } from '../../observability/logger.ts'
 import { checkSet, commonNames, factsOfSet, type PairPlace } from './check-set.ts'
 import { FileWatch } from './file-watch.ts'
-import {
-  FOLDER_CERTIFICATE,
-  FOLDER_KEY,
-  nameOfStem,
-  parseFolderFile,
-  type Suffix,
-} from './folder-names.ts'
+import { halfOf, pairsAmong } from './folder-content.ts'
+import { FOLDER_CERTIFICATE, FOLDER_KEY, nameOfStem, type Suffix } from './folder-names.ts'
 import type { KnownSet, SetEvents, SetFacts, SetOwner } from './known-set.ts'
 import { LoadedSets } from './loaded-sets.ts'
 import { readPair, readText, stampOf } from './pair-files.ts'
@@ -150,29 +145,41 @@ export class FolderSets implements SetOwner {
   /** Null: at everything. */
   async #look(paths: ReadonlySet<string> | null): Promise<void> {
     if (this.#isStopped) return
-    const keys = paths === null ? null : [...paths].map((path) => this.#keyOf(path))
+    // Mounted secrets change all at once, by a link whose name begins so.
+    const isAny = paths === null || [...paths].some((path) => basename(path).startsWith('..'))
+    const keys = isAny ? null : [...paths].map((path) => this.#keyOf(path))
     const before = new Set(this.#sets.keys())
     // A new or a missing name is seen in the folder itself; that is cheap beside reading certificates.
     const added = await this.#rescan()
     await this.#learn(added, false)
     this.#watchFolders()
     let looked = 0
+    const doubtful: FolderSet[] = []
     for (const key of keys === null ? before : new Set(keys)) {
       const set = key === undefined ? undefined : this.#sets.get(key)
       if (set === undefined || this.#isStopped) continue
-      await this.#lookAt(set)
+      if ((await this.#lookAt(set)) !== undefined) doubtful.push(set)
       if (++looked % PORTION === 0) await pause(PAUSE_MS)
+    }
+    if (doubtful.length === 0) return
+    await pause(SECOND_LOOK_MS)
+    for (const set of doubtful) {
+      const message = await this.#lookAt(set)
+      if (message === undefined) continue
+      this.#refuse(set, message)
+      set.refusedStamp = await stampOf(this.#placesOf(set))
     }
   }
 
-  async #lookAt(set: FolderSet): Promise<void> {
+  /** Takes over what has changed; answers why it cannot. */
+  async #lookAt(set: FolderSet): Promise<string | undefined> {
     const places = this.#placesOf(set)
     const stamp = await stampOf(places)
-    if (stamp === undefined || stamp === set.stamp || stamp === set.refusedStamp) return
+    if (stamp === undefined || stamp === set.stamp || stamp === set.refusedStamp) return undefined
     if (set.stamp === undefined && set.refusedStamp === undefined) {
       // Seen for the first time: whoever asks for it reads it as it is then.
       set.stamp = stamp
-      return
+      return undefined
     }
     if (!this.#loaded.has(set.id)) {
       await this.#learn([set], false)
@@ -181,19 +188,10 @@ export class FolderSets implements SetOwner {
       // Whoever was refused a moment ago may ask again.
       set.version = this.#options.nextVersion()
       this.#options.events.put(set, set.names, true)
-      return
+      return undefined
     }
-    let found = await this.#readPairs(places)
-    if (typeof found !== 'object') {
-      await pause(SECOND_LOOK_MS)
-      found = await this.#readPairs(places)
-    }
-    if (found === undefined) return
-    if (typeof found === 'string') {
-      this.#refuse(set, found)
-      set.refusedStamp = (await stampOf(places)) ?? stamp
-      return
-    }
+    const found = await this.#readPairs(places)
+    if (typeof found !== 'object') return found
     set.stamp = found.stamp
     set.refusedStamp = undefined
     set.version = this.#options.nextVersion()
@@ -202,6 +200,7 @@ export class FolderSets implements SetOwner {
     this.#options.events.loaded('folder')
     this.#options.logger.info({ names: names.slice(0, 10), from: 'folder' }, 'new certificate')
     this.#renamed(set, names, found.facts, true)
+    return undefined
   }
 
   #refuse(set: FolderSet, message: string): void {
@@ -297,7 +296,7 @@ export class FolderSets implements SetOwner {
   #watchFolders(): void {
     const { folder } = this.#options
     const inner = [...this.#sets.keys()].filter((key) => key.endsWith('/'))
-    this.#watch.setFolders([folder, ...inner.map((key) => dirname(join(folder, key, 'x')))])
+    this.#watch.setFolders([folder, ...inner.map((key) => join(folder, key.slice(0, -1)))])
   }
 }
 
@@ -336,44 +335,6 @@ function newSet(
     stamp: undefined,
     refusedStamp: undefined,
   }
-}
-
-const PLAIN: readonly Suffix[] = ['']
-
-interface FolderContent {
-  /** Keys of pairs whose halves are both there, with their suffixes. */
-  readonly pairs: ReadonlyMap<string, readonly Suffix[]>
-  /** Those of which at least one half is there. */
-  readonly stems: ReadonlySet<string>
-}
-
-function pairsAmong(entries: readonly Dirent[]): FolderContent {
-  const halves = new Map<string, number>()
-  const stems = new Set<string>()
-  const pairs = new Map<string, readonly Suffix[]>()
-  for (const entry of entries) {
-    const { name } = entry
-    if (entry.isDirectory()) {
-      if (!name.startsWith('.')) pairs.set(`${name}/`, PLAIN)
-      continue
-    }
-    const file = parseFolderFile(name)
-    if (file === undefined) continue
-    const { stem, suffix } = file
-    stems.add(stem)
-    const whole = `${stem}\n${suffix}`
-    const both = (halves.get(whole) ?? 0) | (file.half === 'certificate' ? 1 : 2)
-    halves.set(whole, both)
-    if (both !== 3) continue
-    const before = pairs.get(stem)
-    if (before === undefined) pairs.set(stem, suffix === '' ? PLAIN : [suffix])
-    else pairs.set(stem, [...before, suffix].toSorted())
-  }
-  return { pairs, stems }
-}
-
-function halfOf(fileName: string): string | undefined {
-  return parseFolderFile(fileName)?.stem
 }
 
 function sameNames(a: readonly string[], b: readonly string[]): boolean {
