@@ -13,6 +13,8 @@ async function start(
 ): Promise<number> {
   const front = createSecureFront({ contextFor, alpn: ['http/1.1'] })
   const server = createServer((socket) => {
+    // As the listener does.
+    socket.on('error', () => {})
     front.handshake(socket, (secured) => secured.end('secured'))
   })
   server.listen(0, '127.0.0.1')
