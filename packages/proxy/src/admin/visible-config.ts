@@ -5,7 +5,7 @@ export function visibleConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
     redis: config.redis === undefined ? undefined : visibleRedis(config.redis),
-    certificates: { hasSecret: config.certificates.secret !== undefined },
+    certificates: { ...config.certificates, sealKeys: undefined },
     warm: config.warm === undefined ? undefined : visibleWarm(config.warm),
     admin: {
       tokens: config.admin.tokens.map(({ name, role, tenant }) => ({ name, role, tenant })),

@@ -134,8 +134,8 @@ export interface TimeoutsConfig {
 }
 
 export interface CertificatesConfig {
-  /** What seals private keys and ticket keys in Redis; undefined = they do not go there. */
-  readonly secret: string | undefined
+  /** Keys that encrypt keys in Redis, hexadecimal; the first encrypts, each decrypts. Empty = none are there. */
+  readonly sealKeys: readonly string[]
 }
 
 export type TlsPolicyName = 'modern' | 'intermediate'

@@ -15,9 +15,9 @@ import type { WrittenConfig } from './schema.ts'
 import {
   type ConfigSources,
   readAdminTokens,
-  readCertificatesSecret,
   readNamedFile,
   readRedisPassword,
+  readSealKeys,
 } from './secrets.ts'
 import { parseDurationMs, parseRatePerSecond, parseSizeBytes } from './units.ts'
 import { canonicalCidr } from './value-kinds.ts'
@@ -41,10 +41,10 @@ export function normalise(
   const warmConfig = problems.hasErrorUnder('warm')
     ? undefined
     : normaliseWarm(written.warm, sources, problems)
-  const certificatesConfig = problems.hasErrorUnder('certificates')
-    ? undefined
-    : { secret: readCertificatesSecret(written.certificates, sources, problems) }
-  if (problems.errors.length > 0 || certificatesConfig === undefined) return undefined
+  const sealKeys = problems.hasErrorUnder('certificates')
+    ? []
+    : readSealKeys(written.certificates ?? {}, sources, problems)
+  if (problems.errors.length > 0) return undefined
   const { limits, timeouts, memory, disk, purge, logging } = written
   return {
     file,
@@ -103,7 +103,7 @@ export function normalise(
       ticketRotationMs: milliseconds(written.tls?.ticketRotation),
       unknownServerName: written.tls?.unknownServerName ?? 'refuse',
     },
-    certificates: certificatesConfig,
+    certificates: { sealKeys },
     http2PriorKnowledge: written.http2PriorKnowledge ?? false,
     logging: {
       level: (logging?.level ?? 'info') satisfies LogLevel,

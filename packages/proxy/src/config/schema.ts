@@ -414,13 +414,13 @@ const certificates = Type.Object(
     keyFile: Type.Optional(
       Type.String({
         description:
-          'File with the secret, at least 16 characters, that seals keys in Redis; the same for all machines of the PoP.',
+          'File with the key that encrypts keys in Redis: 32 octets in hexadecimal or base64. Further lines are keys that still decrypt.',
         restart: true,
       }),
     ),
     keyEnv: Type.Optional(
       Type.String({
-        description: 'Environment variable with that secret, instead of keyFile.',
+        description: 'Environment variable with that key, instead of keyFile.',
         restart: true,
       }),
     ),

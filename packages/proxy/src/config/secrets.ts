@@ -59,16 +59,37 @@ export function readRedisPassword(
   return password
 }
 
-/** What seals keys in Redis; undefined when nothing is to lie there. */
-export function readCertificatesSecret(
-  written: WrittenConfig['certificates'],
+/** The keys that encrypt keys in Redis, hexadecimal; none when the configuration names none. */
+export function readSealKeys(
+  { keyFile, keyEnv }: NonNullable<WrittenConfig['certificates']>,
   sources: ConfigSources,
   problems: Problems,
-): string | undefined {
-  const { keyFile, keyEnv } = written ?? {}
-  if (keyFile === undefined && keyEnv === undefined) return undefined
-  const named = { secretFile: keyFile, secretEnv: keyEnv }
-  return readSecret(named, 'certificates', sources, problems, ['keyFile', 'keyEnv'])
+): string[] {
+  if (keyFile !== undefined && keyEnv !== undefined) {
+    problems.error('certificates', 'Name the key by one of keyFile and keyEnv.')
+    return []
+  }
+  const from = keyFile === undefined ? 'certificates.keyEnv' : 'certificates.keyFile'
+  const text =
+    keyFile === undefined
+      ? sources.environment[keyEnv ?? '']
+      : readNamedFile(keyFile, from, sources, problems)
+  if (text === undefined) {
+    if (keyEnv !== undefined) problems.error(from, `There is no environment variable '${keyEnv}'.`)
+    return []
+  }
+  const lines = text.split(/\s+/).filter((line) => line !== '')
+  const keys = lines.map((line) =>
+    Buffer.from(line, /^[0-9a-f]{64}$/i.test(line) ? 'hex' : 'base64'),
+  )
+  if (keys.length === 0 || keys.some((key) => key.length !== 32)) {
+    problems.error(
+      from,
+      "A key has 32 octets, in hexadecimal or base64. 'openssl rand -hex 32' makes one.",
+    )
+    return []
+  }
+  return keys.map((key) => key.toString('hex'))
 }
 
 /** The text of a file named in the configuration, or undefined with the problem reported. */
@@ -96,27 +117,24 @@ export function readNamedFile(
 }
 
 function readSecret(
-  { secretFile, secretEnv }: { readonly secretFile?: string; readonly secretEnv?: string },
+  token: WrittenTokens[number],
   path: string,
   sources: ConfigSources,
   problems: Problems,
-  [fileOption, environmentOption] = ['secretFile', 'secretEnv'],
 ): string | undefined {
+  const { secretFile, secretEnv } = token
   let secret: string | undefined
   let from: string
   if (secretFile !== undefined && secretEnv === undefined) {
-    from = `${path}.${fileOption}`
+    from = `${path}.secretFile`
     secret = readNamedFile(secretFile, from, sources, problems)?.trim()
   } else if (secretEnv !== undefined && secretFile === undefined) {
-    from = `${path}.${environmentOption}`
+    from = `${path}.secretEnv`
     secret = sources.environment[secretEnv]?.trim()
     if (secret === undefined)
       problems.error(from, `There is no environment variable '${secretEnv}'.`)
   } else {
-    problems.error(
-      path,
-      `Name the secret by exactly one of ${fileOption} and ${environmentOption}.`,
-    )
+    problems.error(path, 'Name the secret by exactly one of secretFile and secretEnv.')
     return undefined
   }
   if (secret !== undefined && secret.length < MIN_SECRET_CHARACTERS) {

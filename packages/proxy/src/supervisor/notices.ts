@@ -21,7 +21,6 @@ export function changesNeedingRestart(before: Config, after: Config): string[] {
     ['redis', (config) => config.redis],
     ['disk', (config) => config.disk],
     ['warm', (config) => config.warm],
-    ['certificates', (config) => config.certificates],
     ['logging.level', (config) => config.logging.level],
   ]
   return rows

@@ -9,6 +9,8 @@ export type ClientHello =
       /** SNI in lower case; undefined when there is none. */
       readonly serverName: string | undefined
       readonly protocols: readonly string[]
+      /** What it can verify, best first, named as `TLSSocket.getSharedSigalgs` does: 'ECDSA+SHA256'. */
+      readonly signatures: readonly string[]
     }
 
 /** A hello with a key for every group and many tickets takes 4 KiB; OpenSSL allows 128. */
@@ -19,6 +21,7 @@ const MAX_RECORD_BYTES = 2 * MAX_HELLO_BYTES
 const HANDSHAKE = 22
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
+const SIGNATURE_ALGORITHMS = 13
 const ALPN = 16
 
 const DECODE_ERROR = 50
@@ -80,6 +83,7 @@ function parseMessage(message: Buffer): ClientHello {
   const extensions = reader.isAtEnd ? new Reader(Buffer.alloc(0)) : reader.vector(2)
   let serverName: string | undefined
   let protocols: string[] = []
+  let signatures: string[] = []
   const seen = new Set<number>()
   while (!extensions.isAtEnd && !extensions.isBroken) {
     const type = extensions.number(2)
@@ -96,10 +100,14 @@ function parseMessage(message: Buffer): ClientHello {
       const offered = protocolsOf(content)
       if (offered === undefined) return invalid(DECODE_ERROR)
       protocols = offered
+    } else if (type === SIGNATURE_ALGORITHMS) {
+      const named = signaturesOf(content)
+      if (named === undefined) return invalid(DECODE_ERROR)
+      signatures = named
     }
   }
   if (reader.isBroken || !reader.isAtEnd || extensions.isBroken) return invalid(DECODE_ERROR)
-  return { kind: 'hello', serverName, protocols }
+  return { kind: 'hello', serverName, protocols, signatures }
 }
 
 /** RFC 6066 §3: one name of the only type there is. */
@@ -119,6 +127,29 @@ function protocolsOf(content: Reader): string[] | undefined {
   const good = content.isWhole && list.isWhole && protocols.every((each) => each !== '')
   return good && protocols.length > 0 ? protocols : undefined
 }
+
+/** RFC 8446 §4.2.3; schemes that no server certificate has here are left out. */
+function signaturesOf(content: Reader): string[] | undefined {
+  const list = content.vector(2)
+  const signatures: string[] = []
+  while (!list.isAtEnd && !list.isBroken) {
+    const name = SIGNATURES.get(list.number(2))
+    if (name !== undefined) signatures.push(name)
+  }
+  return content.isWhole && list.isWhole && list.length > 0 ? signatures : undefined
+}
+
+const SIGNATURES: ReadonlyMap<number, string> = new Map([
+  [0x0403, 'ECDSA+SHA256'],
+  [0x0503, 'ECDSA+SHA384'],
+  [0x0603, 'ECDSA+SHA512'],
+  [0x0804, 'RSA-PSS+SHA256'],
+  [0x0805, 'RSA-PSS+SHA384'],
+  [0x0806, 'RSA-PSS+SHA512'],
+  [0x0401, 'RSA+SHA256'],
+  [0x0501, 'RSA+SHA384'],
+  [0x0601, 'RSA+SHA512'],
+])
 
 /** Reads on and on; what is not there is empty, and `isBroken` says so at the end. */
 class Reader {

@@ -10,9 +10,13 @@ export interface SecureFrontOptions {
   /**
    * The context for a name (lower case), or for a client that sent none; null refuses the handshake. Asked at each
    * handshake, so what it returns can change at any time; when it takes its time, the deadline of the handshake bounds
-   * it. Versions and suites are those of the context.
+   * it. Versions and suites are those of the context. `signatures` says what the client can verify, for stores that have a
+   * context for each kind of key; one that has them all in one context leaves the choice to OpenSSL.
    */
-  contextFor(serverName: string | undefined): SecureContext | null | Promise<SecureContext | null>
+  contextFor(
+    serverName: string | undefined,
+    signatures: () => readonly string[],
+  ): SecureContext | null | Promise<SecureContext | null>
   /** In our order of preference. */
   readonly alpn: readonly string[]
   /** Names whose clients are asked for a certificate; nobody is without it. */
@@ -111,7 +115,7 @@ class Front implements SecureFront {
       const { serverName } = hello
       if (this.#answersChallenge(socket, hello)) return
       const demand = this.#demandFor(serverName)
-      const found = this.#contextFor(serverName, demand)
+      const found = this.#contextFor(hello, demand)
       const begin = (context: SecureContext | null) => {
         if (socket.destroyed) return
         if (context !== null) return this.#begin(socket, context, serverName, demand, onSecure)
@@ -198,13 +202,13 @@ class Front implements SecureFront {
   }
 
   #contextFor(
-    serverName: string | undefined,
+    { serverName, signatures }: Extract<WholeHello, { kind: 'hello' }>,
     demand: ClientCertificateDemand | null,
   ): SecureContext | null | Promise<SecureContext | null> {
     const { contextFor, clientCertificates } = this.#options
     return orNull(() => {
       if (serverName === undefined || demand === null || clientCertificates === undefined) {
-        return contextFor(serverName)
+        return contextFor(serverName, () => signatures)
       }
       const found = clientCertificates.pairsFor(serverName)
       const make = (pairs: ServerPairs | null) =>

@@ -1,14 +1,19 @@
-import type { SecureContext, SecureContextOptions } from 'node:tls'
+import type { SecureContextOptions } from 'node:tls'
 import type { TicketKeySet } from '@larder/certs'
 import type { Config } from '../config/config.ts'
 import type { Tenant } from '../pipeline/site.ts'
-import { createSecureFront, type SecureFront, type ServerPairs } from '../transport/tls-front.ts'
+import {
+  createSecureFront,
+  type SecureFront,
+  type SecureFrontOptions,
+  type ServerPairs,
+} from '../transport/tls-front.ts'
 import { contextOptions } from '../transport/tls-policy.ts'
 
 export interface TlsServiceOptions {
   readonly config: Config
   /** As `SecureFrontOptions` has it. */
-  contextFor(serverName: string | undefined): SecureContext | null | Promise<SecureContext | null>
+  contextFor: SecureFrontOptions['contextFor']
   pairsFor(serverName: string): ServerPairs | null | Promise<ServerPairs | null>
   tenantOf(host: string): Tenant | undefined
   /** A handshake that was refused for what the client has shown. */
@@ -30,7 +35,7 @@ export class TlsService {
     this.#tls = config.tls
     this.contextOptions = optionsOf(config)
     this.front = createSecureFront({
-      contextFor: (serverName) => options.contextFor(serverName),
+      contextFor: options.contextFor,
       alpn: ['h2', 'http/1.1'],
       clientCertificates: {
         demandFor: (serverName) => options.tenantOf(serverName)?.config.clientCertificate ?? null,

@@ -1,11 +1,13 @@
+import { hkdfSync } from 'node:crypto'
 import { openRing, sealRing, type TicketRing } from '@larder/certs'
 import type { RedisConfig } from '../../config/config.ts'
 import { connectRedis, type RedisClient } from '../../storage/redis/redis-client.ts'
 
-/** What the machines of the PoP have: `text` is how it lies there, to be named when it is replaced. */
+/** What the machines of the PoP have. */
 export interface SharedRing {
+  /** How it lies there under our own key, to be named when it is replaced; '' when nothing does. */
   readonly text: string
-  /** null when there is nothing, or nothing that our secret opens. */
+  /** The latest that a key of ours opens; null when there is none. */
   readonly ring: TicketRing | null
 }
 
@@ -17,17 +19,23 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return ARGV[2]
 `
 
-/** The ticket keys of all machines of a PoP, sealed, in Redis. Every call settles within the deadlines of the client. */
+/**
+ * The ticket keys of all machines of a PoP, sealed, in Redis, under a name that tells the key they are sealed with: a
+ * machine that was given another one has tickets of its own and keeps nobody from theirs. Every call settles within the
+ * deadlines of the client.
+ */
 export class SharedTickets {
   readonly #client: RedisClient
-  readonly #name: string
-  readonly #secret: Buffer
+  readonly #secrets: readonly { readonly secret: Buffer; readonly name: string }[]
 
-  constructor(redis: RedisConfig, secret: Buffer) {
+  /** The first secret seals, each of them opens. */
+  constructor(redis: RedisConfig, secrets: readonly Buffer[]) {
     // Its errors come back from the calls.
     this.#client = connectRedis(redis, () => {})
-    this.#name = `${redis.prefix}tickets`
-    this.#secret = secret
+    this.#secrets = secrets.map((secret) => ({
+      secret,
+      name: `${redis.prefix}tickets:${markOf(secret)}`,
+    }))
   }
 
   /** Resolves when Redis can be asked, or after `timeoutMs`. */
@@ -42,23 +50,34 @@ export class SharedTickets {
   }
 
   async read(): Promise<SharedRing> {
-    return this.#shared(await this.#client.get(this.#name))
+    let latest: TicketRing | null = null
+    const texts: string[] = []
+    for (const { secret, name } of this.#secrets) {
+      const text = (await this.#client.get(name)) ?? ''
+      texts.push(text)
+      const ring = openRing(Buffer.from(text, 'base64'), secret)
+      if (ring !== null && ring.generation > (latest?.generation ?? 0)) latest = ring
+    }
+    return { text: texts[0], ring: latest }
   }
 
   /** `expected`: the text that was read. `keepMs`: when nobody rotates any more, the keys vanish. */
   async replace(expected: string, ring: TicketRing, keepMs: number): Promise<SharedRing> {
-    const text = sealRing(ring, this.#secret).toString('base64')
-    const keep = Math.ceil(keepMs)
-    const after = await this.#client.eval(REPLACE, 1, this.#name, expected, text, keep)
-    return this.#shared(typeof after === 'string' ? after : null)
+    const [{ secret, name }] = this.#secrets
+    const text = sealRing(ring, secret).toString('base64')
+    const after = await this.#client.eval(REPLACE, 1, name, expected, text, Math.ceil(keepMs))
+    if (typeof after !== 'string') return { text: '', ring: null }
+    return { text: after, ring: openRing(Buffer.from(after, 'base64'), secret) }
   }
 
   close(): void {
     this.#client.disconnect()
   }
+}
 
-  #shared(text: string | null): SharedRing {
-    if (text === null || text === '') return { text: '', ring: null }
-    return { text, ring: openRing(Buffer.from(text, 'base64'), this.#secret) }
-  }
+/** Tells keys apart, and nothing about them. */
+function markOf(secret: Buffer): string {
+  return Buffer.from(hkdfSync('sha256', secret, '', 'larder name of ticket keys', 9)).toString(
+    'base64url',
+  )
 }
