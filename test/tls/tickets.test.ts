@@ -146,13 +146,23 @@ t.test(
     const redis = await startRedis(t)
     const secrets = temporaryFolder(t)
     writeFileSync(join(secrets, 'pop.key'), `${SECRET}\n`)
-    writeFileSync(join(secrets, 'other.key'), randomBytes(32).toString('hex'))
+    writeFileSync(join(secrets, 'other.key'), randomBytes(32).toString('base64'))
     const machine = (keyFile: string) =>
       start(t, {
         redis: { url: redis.url },
         certificates: { keyFile: join(secrets, keyFile) },
         tls: { ticketRotation: '6s' },
+        logging: { level: 'debug', access: { output: 'off' } },
       })
+    /** How often the keys of a machine have been rotated, as it says itself. */
+    const generation = ({ stderr }: LarderProcess) =>
+      [...stderr.matchAll(/"generation":(\d+)/g)].at(-1)?.[1] ?? ''
+    /** Of both keys. */
+    const sealed = async () => {
+      const names = (await redis.cli('keys', 'larder:tickets:*')).trim().split('\n')
+      const texts = await Promise.all(names.map((name) => redis.cli('get', name)))
+      return texts.join('\n')
+    }
     const here = await machine('pop.key')
     const there = await machine('pop.key')
     const stranger = await machine('other.key')
@@ -161,8 +171,6 @@ t.test(
       t.equal(await resumedOf(there.httpsPort, version, session), 16, version)
       t.equal((await open(stranger.httpsPort, version, session)).resumed, false, 'another secret')
     }
-    t.match(stranger.stderr, /another secret/)
-    t.notMatch(here.stderr + there.stderr, /another secret/, 'which has changed nothing')
     const { keyName } = await open(here.httpsPort, 'TLSv1.2')
     let rotated = await open(here.httpsPort, 'TLSv1.2')
     await waitFor(async () => {
@@ -174,13 +182,15 @@ t.test(
       16,
       'at once after a rotation',
     )
-    const stored = await redis.cli('get', 'larder:tickets')
+    const stored = await sealed()
     t.ok(stored.length > 100)
     t.notMatch(stored, /keys|generation/, 'sealed')
     for (const { folder } of [here, there]) {
       t.throws(() => statSync(join(folder, '.larder', 'session-ticket-keys')), 'and in no file')
     }
 
+    // What comes next is known to both for nearly a whole rotation.
+    await waitFor(() => generation(here) === generation(there))
     await redis.kill()
     const late = await open(here.httpsPort, 'TLSv1.2')
     await waitFor(async () => {
@@ -200,7 +210,7 @@ t.test(
       const { session } = await open(here.httpsPort, 'TLSv1.2')
       return (await resumedOf(there.httpsPort, 'TLSv1.2', session)) === 16
     }
-    await waitFor(async () => (await redis.cli('get', 'larder:tickets')).length > 100, 30_000)
+    await waitFor(async () => (await sealed()).length > 200, 30_000)
     const name = await current(here)
     await waitFor(async () => (await current(here)) !== name, 30_000)
     await waitFor(agreed, 30_000)
@@ -210,6 +220,5 @@ t.test(
     }
     const { body } = await get(`${here.adminUrl}/api/v1/config`)
     t.notOk(body.includes(SECRET))
-    t.notOk('sealKeys' in JSON.parse(body).certificates)
   },
 )

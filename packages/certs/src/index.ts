@@ -1,5 +1,5 @@
 export { DevelopmentAuthority } from './development-authority.ts'
-export { KeyRing, parseSealKeys } from './key-ring.ts'
+export { KeyRing, keyMark, parseSealKeys } from './key-ring.ts'
 export type { NameFilterImage } from './name-filter.ts'
 export { NameFilter } from './name-filter.ts'
 export type { CertificateCheck, CertificateFacts, CertificatePair, KeyKind } from './read.ts'

@@ -14,8 +14,8 @@ export class KeyRing {
   /** The first key seals, each of them opens; at least one. */
   constructor(keys: readonly Buffer[]) {
     if (keys.length === 0) throw new TypeError('A key ring has at least one key.')
-    this.#keys = new Map(keys.map((key) => [nameOf(key), key]))
-    this.#first = nameOf(keys[0])
+    this.#keys = new Map(keys.map((key) => [keyMark(key), key]))
+    this.#first = keyMark(keys[0])
   }
 
   /** `about` is not in it, but it opens only with the same. */
@@ -67,6 +67,6 @@ export function parseSealKeys(text: string): Buffer[] | string {
 }
 
 /** Tells keys apart without telling them. */
-function nameOf(key: Buffer): string {
+export function keyMark(key: Buffer): string {
   return createHash('sha256').update('larder key name\n').update(key).digest('hex').slice(0, 8)
 }

@@ -486,7 +486,7 @@ const certificates = Type.Object(
     keyFile: Type.Optional(
       Type.String({
         description:
-          'File with the key that encrypts private keys in Redis: 32 octets in hexadecimal or base64. Further lines are keys that still decrypt.',
+          'File with the key that encrypts private keys and ticket keys in Redis: 32 octets in hexadecimal or base64. Further lines are keys that still decrypt.',
         restart: true,
       }),
     ),

@@ -31,7 +31,7 @@ const SUITES_12 = [
 /** The first is for those who fear that someone keeps today's connections for tomorrow's computers. */
 const GROUPS = ['X25519MLKEM768', 'X25519', 'prime256v1', 'secp384r1']
 
-/** The configurations of that name in Mozilla's "Server Side TLS", 5.8. */
+/** After the configurations of that name in Mozilla's "Server Side TLS", without finite-field Diffie-Hellman. */
 export const TLS_POLICIES: Readonly<Record<TlsPolicyName, TlsPolicy>> = {
   modern: { minVersion: 'TLSv1.3', suites: SUITES_13, groups: GROUPS },
   intermediate: { minVersion: 'TLSv1.2', suites: [...SUITES_13, ...SUITES_12], groups: GROUPS },

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import {
-  KeyRing,
   newTicketRing,
   rotatedRing,
   type TicketKeySet,
@@ -29,7 +28,7 @@ const CONNECT_MS = 1000
 const KEPT_ROTATIONS = 4
 
 /**
- * The keys of session tickets in the primary: alike for all workers, and with Redis and a secret for all machines of the
+ * The keys of session tickets in the primary: alike for all workers, and with Redis and a key for all machines of the
  * PoP. While Redis is away every machine goes on to the next key, which all of them know, at the time that all of them
  * know; who comes back first says how it goes on.
  */
@@ -51,14 +50,12 @@ export class TicketService {
     this.#options = options
     this.#rotationMs = config.tls.ticketRotationMs
     this.#ring = newTicketRing(Date.now())
-    const { sealKeys } = certificates
+    const keys = certificates.sealKeys.map((key) => Buffer.from(key, 'hex'))
     this.#shared =
-      redis === undefined || sealKeys.length === 0
-        ? null
-        : new SharedTickets(redis, new KeyRing(sealKeys.map((key) => Buffer.from(key, 'hex'))))
+      redis === undefined || keys.length === 0 ? null : new SharedTickets(redis, keys)
     this.#file =
       this.#shared === null ? new TicketFile(join(stateFolder, 'session-ticket-keys')) : null
-    if (redis !== undefined && sealKeys.length === 0 && config.listen.https.length > 0) {
+    if (redis !== undefined && keys.length === 0 && config.listen.https.length > 0) {
       logger.info(
         'session tickets are for this machine alone: with certificates.keyFile they would be for the whole PoP',
       )
@@ -132,11 +129,11 @@ export class TicketService {
   }
 
   async #agreed(shared: SharedTickets, found: SharedRing): Promise<TicketRing> {
-    if (found.ring === null && found.text.length > 0) {
-      throw new Error('Its keys are sealed with another secret: give all machines the same one.')
-    }
+    // Nobody can: it is left to expire.
+    if (found.ring === null && found.text !== '') throw new Error('What lies there is damaged.')
     // Nothing has come since we looked: ours is that one, or has gone on from it.
-    const isOurs = this.#text === found.text
+    const isOurs =
+      this.#text === found.text && this.#ring.generation >= (found.ring?.generation ?? 0)
     const known = isOurs || found.ring === null ? this.#ring : found.ring
     const ring = this.#rotated(known)
     if (found.ring !== null && ring.generation === found.ring.generation) {
@@ -146,7 +143,7 @@ export class TicketService {
     }
     const after = await shared.replace(found.text, ring, KEPT_ROTATIONS * this.#rotationMs)
     this.#text = after.text
-    if (after.ring === null) throw new Error('Someone else has put keys there that we cannot read.')
+    if (after.ring === null) throw new Error('What lies there is damaged.')
     // Someone else was first, or it is ours.
     return after.ring
   }
