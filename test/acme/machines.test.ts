@@ -1,24 +1,33 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { ChallengeBook, FolderVault } from '@larder/certs/acme'
+import { KeyRing } from '@larder/certs'
+import { ChallengeBook } from '@larder/certs/acme'
 import { ChallengeRegistry } from '@larder/certs/challenges'
 import t, { type Test } from 'tap'
+import { createLogger } from '../../packages/proxy/src/observability/logger.ts'
 import {
   connectRedis,
   type RedisClient,
+  type RedisPlace,
 } from '../../packages/proxy/src/storage/redis/redis-client.ts'
 import { RedisBoard } from '../../packages/proxy/src/supervisor/acme/redis-board.ts'
 import { RedisLease } from '../../packages/proxy/src/supervisor/acme/redis-lease.ts'
+import { RedisStore } from '../../packages/proxy/src/supervisor/certificates/redis-store.ts'
 import { acmeMachine, startChallengeServers } from '../support/acme-machine.ts'
+import { FolderVault } from '../support/folder-vault.ts'
 import { temporaryFolder, waitFor } from '../support/larder-process.ts'
 import { startPebble, withoutPebble } from '../support/pebble.ts'
 import { type RedisServer, startRedis, withoutRedis } from '../support/redis-server.ts'
 
 const options = { skip: withoutPebble || withoutRedis }
 
-async function connect(t: Test, redis: RedisServer): Promise<RedisClient> {
+function placeOf(redis: RedisServer): RedisPlace {
   const place = { url: redis.url, cluster: [], sentinels: [], sentinelName: undefined }
-  const nobody = { username: undefined, password: undefined, caPem: undefined }
-  const client = connectRedis({ ...place, ...nobody }, () => {})
+  return { ...place, username: undefined, password: undefined, caPem: undefined }
+}
+
+async function connect(t: Test, redis: RedisServer): Promise<RedisClient> {
+  const client = connectRedis(placeOf(redis), () => {})
   t.teardown(() => client.disconnect())
   if (client.status !== 'ready') await once(client, 'ready')
   return client
@@ -158,9 +167,18 @@ t.test(
     await slow.lease.release(0, 0)
     t.match(await other.take('site'), { kind: 'busy' }, 'it cannot give back what is not its own')
     t.equal(await next.lease.extend(), true)
-    const vault = new FolderVault(temporaryFolder(t))
-    await vault.commit('site', ['a.test'], [], next.lease.fence)
-    await t.rejects(vault.commit('site', ['a.test'], [], slow.lease.fence), /another renewal began/)
+    const store = new RedisStore({
+      place: placeOf(redis),
+      prefix: 'larder:',
+      keys: new KeyRing([randomBytes(32)]),
+      copiesFolder: temporaryFolder(t),
+      logger: createLogger({ level: 'fatal' }),
+    })
+    t.teardown(() => store.stop())
+    await store.start(() => {})
+    const version = await store.put('site', ['a.test'], [], next.lease.fence)
+    await t.rejects(store.put('site', ['a.test'], [], slow.lease.fence), /another renewal began/)
+    t.match(await store.read('site'), { version }, 'what the later holder has brought stays')
     await next.lease.release(3, 0)
     t.match(await other.take('site'), { kind: 'held', lease: { failures: 3 } })
   },

@@ -2,15 +2,14 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
+import type { CertificateVault } from '@larder/certs'
 import {
   AcmeSession,
   type ChallengeBoard,
   ChallengeBook,
   type ChallengeKind,
   type ExternalAccount,
-  type FencedVault,
   FolderAccountStore,
-  FolderVault,
   type Lease,
   LocalLease,
   type RenewalEvent,
@@ -18,6 +17,7 @@ import {
 } from '@larder/certs/acme'
 import { ChallengeRegistry } from '@larder/certs/challenges'
 import type { Test } from 'tap'
+import { FolderVault } from './folder-vault.ts'
 import { temporaryFolder } from './larder-process.ts'
 import type { Pebble } from './pebble.ts'
 
@@ -69,7 +69,7 @@ export interface AcmeMachineOptions {
   readonly registry?: ChallengeRegistry
   /** In place of what a machine that is alone has. */
   readonly board?: ChallengeBoard
-  readonly vault?: FencedVault
+  readonly vault?: CertificateVault
   readonly lease?: Lease
   readonly externalAccount?: ExternalAccount
   readonly directoryUrl?: string
@@ -81,7 +81,7 @@ export interface AcmeMachineOptions {
 /** One machine that keeps the certificate 'site' fresh. */
 export interface AcmeMachine {
   readonly renewer: Renewer
-  readonly vault: FencedVault
+  readonly vault: CertificateVault
   readonly events: RenewalEvent[]
   readonly accountFolder: string
   /** Moves time; the real one without it. */

@@ -16,7 +16,13 @@ export interface CertificateVault {
   current(id: string): Promise<CertificateSet | null>
   /**
    * Checks and stores; every worker that hears of it serves it from the next handshake. Answers the version.
-   * Rejects, with the reason and the cure, when it is refused; what was there stays.
+   * Rejects, with the reason and the cure, when it is refused; what was there stays. `fence`: the number of the lease
+   * under which they were made; one that is lower than that of an earlier commit is refused.
    */
-  commit(id: string, names: readonly string[], pairs: readonly CertificatePair[]): Promise<number>
+  commit(
+    id: string,
+    names: readonly string[],
+    pairs: readonly CertificatePair[],
+    fence?: number,
+  ): Promise<number>
 }

@@ -2,14 +2,12 @@ export { FolderAccountStore } from './account-store.ts'
 export { AcmeError, type AcmeFault } from './acme-error.ts'
 export type { CertificateKeyType } from './certificate-request.ts'
 export { ChallengeBook, challengeKey } from './challenge-book.ts'
-export { FolderVault } from './folder-vault.ts'
 export type { ExternalAccount } from './jws.ts'
 export { LocalLease } from './local-lease.ts'
 export type {
   AccountStore,
   ChallengeBoard,
   ChallengeKind,
-  FencedVault,
   HeldLease,
   Lease,
   LeaseAnswer,

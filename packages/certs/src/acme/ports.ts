@@ -1,6 +1,3 @@
-import type { CertificatePair } from '../read.ts'
-import type { CertificateVault } from '../vault.ts'
-
 /** What ACME needs of its surroundings; each is small, so that a machine alone and a point of presence differ only here. */
 
 export type ChallengeKind = 'http-01' | 'tls-alpn-01'
@@ -50,16 +47,6 @@ export interface HeldLease {
 
 /** How long a lease lasts without being extended. */
 export const LEASE_MS = 30_000
-
-/** A vault that can refuse a holder whose lease has become someone else's. A vault without fences is one, too. */
-export interface FencedVault extends CertificateVault {
-  commit(
-    id: string,
-    names: readonly string[],
-    pairs: readonly CertificatePair[],
-    fence?: number,
-  ): Promise<number>
-}
 
 /** Where the key of the account is; readable by its owner alone. */
 export interface AccountStore {

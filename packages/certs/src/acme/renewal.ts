@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CertificateFacts, type CertificatePair, checkPair } from '../read.ts'
-import type { CertificateSet } from '../vault.ts'
+import type { CertificateSet, CertificateVault } from '../vault.ts'
 import { AcmeError } from './acme-error.ts'
 import type { CertificateKeyType } from './certificate-request.ts'
 import { isLeaseLost, LeaseHolding, leaseLost } from './lease-holding.ts'
 import { orderCertificate } from './order.ts'
-import type { ChallengeBoard, ChallengeKind, FencedVault, HeldLease, Lease } from './ports.ts'
+import type { ChallengeBoard, ChallengeKind, HeldLease, Lease } from './ports.ts'
 import type { RenewalEvent, RenewalStatus, RenewalTarget } from './renewal-event.ts'
 import { type RenewalDue, type RenewalReason, renewalDue, retryDelayMs } from './renewal-plan.ts'
 import type { RenewalWindow } from './resources.ts'
@@ -13,7 +13,7 @@ import type { AcmeSession } from './session.ts'
 
 export interface RenewerOptions {
   readonly session: AcmeSession
-  readonly vault: FencedVault
+  readonly vault: CertificateVault
   readonly board: ChallengeBoard
   readonly lease: Lease
   readonly keyType: CertificateKeyType

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import type { FencedVault, RenewalEvent, RenewalStatus, RenewalTarget } from '@larder/certs/acme'
+import type { CertificateVault } from '@larder/certs'
+import type { RenewalEvent, RenewalStatus, RenewalTarget } from '@larder/certs/acme'
 import { type ChallengeAnswers, NO_CHALLENGES } from '@larder/certs/challenges'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observability/logger.ts'
@@ -10,7 +11,7 @@ export interface AcmeServiceOptions {
   readonly stateFolder: string
   readonly logger: Logger
   /** Where what is issued goes, and is served from. */
-  readonly vault: FencedVault
+  readonly vault: CertificateVault
   /** All workers of this machine; resolves when they know. */
   tell(answers: ChallengeAnswers): Promise<void>
 }

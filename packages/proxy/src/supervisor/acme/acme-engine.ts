@@ -1,7 +1,7 @@
+import type { CertificateVault } from '@larder/certs'
 import {
   AcmeSession,
   ChallengeBook,
-  type FencedVault,
   FolderAccountStore,
   LocalLease,
   type RenewalEvent,
@@ -20,7 +20,7 @@ export interface AcmeEngineOptions {
   readonly acme: AcmeConfig
   readonly redis: Config['redis']
   /** Where what is issued goes. */
-  readonly vault: FencedVault
+  readonly vault: CertificateVault
   /** For the key of the account. */
   readonly folder: string
   readonly logger: Logger

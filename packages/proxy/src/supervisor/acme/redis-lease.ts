@@ -6,7 +6,7 @@ import type { RedisClient } from '../../storage/redis/redis-client.ts'
  * A hash for each certificate:
  * owner     who renews; '' = nobody
  * until     Redis time, ms: until then the owner has it, or nobody may have it
- * fence     grows with each owner
+ * fence     grows with each owner, as the time does
  * failures  attempts in a row that failed
  */
 const NOW = `
@@ -25,7 +25,8 @@ local owner, left = held[1] or '', (tonumber(held[2]) or 0) - now
 -- A clock that was set back does not make a lease longer.
 if owner ~= '' and left > tonumber(ARGV[2]) then left = 0 end
 if left > 0 and not (owner == '' and ARGV[3] == '1') then return {0, left, 0} end
-local fence = (tonumber(held[3]) or 0) + 1
+-- Not from 1 again where a place was forgotten: what was stored under the last one would be in the way for ever.
+local fence = math.max((tonumber(held[3]) or 0) + 1, now)
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', text(now + tonumber(ARGV[2])), 'fence', text(fence))
 redis.call('PEXPIRE', KEYS[1], ${FORGET_MS})
 return {1, fence, tonumber(held[4]) or 0}

@@ -8,7 +8,13 @@ import {
 } from '../../storage/redis/redis-client.ts'
 import { RecordCopies } from './record-copies.ts'
 import { NEXT_VERSION, STORE_SET } from './redis-scripts.ts'
-import { MAX_STORED_SETS, type SetStore, type StoredHead, StoreUnavailable } from './set-store.ts'
+import {
+  MAX_STORED_SETS,
+  type SetStore,
+  StaleFence,
+  type StoredHead,
+  StoreUnavailable,
+} from './set-store.ts'
 
 export interface RedisStoreOptions {
   readonly place: RedisPlace
@@ -113,17 +119,18 @@ export class RedisStore implements SetStore {
     id: string,
     names: readonly string[],
     pairs: readonly CertificatePair[],
+    fence = 0,
   ): Promise<number> {
     const version = await this.#nextVersion()
     const record = sealRecord(this.#options.keys, { id, names, version, pairs })
-    await this.#store({ id, names, version }, record)
+    await this.#store({ id, names, version }, record, fence)
     return version
   }
 
   async remove(id: string): Promise<boolean> {
     if ((this.#heads.get(id)?.names.length ?? 0) === 0) return false
     const version = await this.#nextVersion()
-    await this.#store({ id, names: [], version }, '')
+    await this.#store({ id, names: [], version }, '', 0)
     return true
   }
 
@@ -142,17 +149,18 @@ export class RedisStore implements SetStore {
     return Number(await this.#call((client) => client.eval(NEXT_VERSION, 1, sequence, `${least}`)))
   }
 
-  async #store(head: StoredHead, record: string): Promise<void> {
-    const { heads, records, change, changes, channel } = this.#names
-    const words = [head.id, head.version, writeHead(head), record, channel, MAX_STORED_SETS]
+  async #store(head: StoredHead, record: string, fence: number): Promise<void> {
+    const { heads, records, change, changes, fences, channel } = this.#names
+    const words = [head.id, head.version, writeHead(head), record, channel, MAX_STORED_SETS, fence]
     const stored = Number(
       await this.#call((client) =>
-        client.eval(STORE_SET, 4, heads, records, change, changes, ...words),
+        client.eval(STORE_SET, 5, heads, records, change, changes, fences, ...words),
       ),
     )
     if (stored === -1) {
       throw new StoreUnavailable(`There are ${MAX_STORED_SETS} certificates; delete some.`)
     }
+    if (stored === -2) throw new StaleFence(head.id)
     if (stored === 0)
       throw new StoreUnavailable('Another machine has stored a newer one meanwhile.')
     this.#heard(head)
@@ -258,6 +266,8 @@ class StoreNames {
   readonly change: string
   /** Sorted set: ids by the number of their last change. */
   readonly changes: string
+  /** Hash: id → fence of the last commit that had one. */
+  readonly fences: string
   /** A random text for the life of what is stored. */
   readonly epoch: string
   readonly channel: string
@@ -269,6 +279,7 @@ class StoreNames {
     this.sequence = `${tag}:sequence`
     this.change = `${tag}:change`
     this.changes = `${tag}:changes`
+    this.fences = `${tag}:fences`
     this.epoch = `${tag}:epoch`
     this.channel = `${prefix}certificates:changed`
   }

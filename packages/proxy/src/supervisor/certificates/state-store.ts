@@ -4,13 +4,21 @@ import { join } from 'node:path'
 import type { CertificatePair, CertificateSet } from '@larder/certs'
 import type { Logger } from '../../observability/logger.ts'
 import { syncFolder, writePrivateFile } from '../write-private.ts'
-import { MAX_STORED_SETS, type SetStore, type StoredHead, StoreUnavailable } from './set-store.ts'
+import {
+  MAX_STORED_SETS,
+  type SetStore,
+  StaleFence,
+  type StoredHead,
+  StoreUnavailable,
+} from './set-store.ts'
 
 /** Sets in the state folder of this machine, a file for each, readable by its owner alone. */
 export class StateStore implements SetStore {
   readonly #folder: string
   readonly #logger: Logger
   readonly #versions = new Map<string, number>()
+  /** Leases without Redis are of this process, and so are their numbers. */
+  readonly #fences = new Map<string, number>()
   #lastVersion = 0
   #onHead: (head: StoredHead) => void = () => {}
 
@@ -41,7 +49,9 @@ export class StateStore implements SetStore {
     id: string,
     names: readonly string[],
     pairs: readonly CertificatePair[],
+    fence = 0,
   ): Promise<number> {
+    if (fence > 0 && fence < (this.#fences.get(id) ?? 0)) throw new StaleFence(id)
     if (!this.#versions.has(id) && this.#versions.size >= MAX_STORED_SETS) {
       throw new StoreUnavailable(`There are ${MAX_STORED_SETS} certificates; delete some.`)
     }
@@ -50,6 +60,7 @@ export class StateStore implements SetStore {
     writePrivateFile(this.#fileOf(id), JSON.stringify(set))
     this.#lastVersion = version
     this.#versions.set(id, version)
+    if (fence > 0) this.#fences.set(id, fence)
     this.#onHead({ id, names, version })
     return version
   }

@@ -94,6 +94,7 @@ export class StoredSets implements SetOwner, CertificateVault {
     id: string,
     names: readonly string[],
     pairs: readonly CertificatePair[],
+    fence?: number,
   ): Promise<number> {
     const source = sourceOf(id)
     const check = this.#check(pairs)
@@ -103,7 +104,7 @@ export class StoredSets implements SetOwner, CertificateVault {
       const message = `The certificate is not for '${foreign ?? ''}': it is for ${check.names.slice(0, 10).join(', ')}. Have one issued for every name.`
       return this.#refuse(source, message)
     }
-    const version = await this.#options.store.put(id, names, pairs)
+    const version = await this.#options.store.put(id, names, pairs, fence)
     this.#heard({ id, names, version })
     const known = this.#known.get(id)
     if (known?.version === version) {

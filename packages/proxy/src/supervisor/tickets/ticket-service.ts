@@ -51,8 +51,7 @@ export class TicketService {
     this.#rotationMs = config.tls.ticketRotationMs
     this.#ring = newTicketRing(Date.now())
     const keys = certificates.sealKeys.map((key) => Buffer.from(key, 'hex'))
-    this.#shared =
-      redis === undefined || keys.length === 0 ? null : new SharedTickets(redis, keys)
+    this.#shared = redis === undefined || keys.length === 0 ? null : new SharedTickets(redis, keys)
     this.#file =
       this.#shared === null ? new TicketFile(join(stateFolder, 'session-ticket-keys')) : null
     if (redis !== undefined && keys.length === 0 && config.listen.https.length > 0) {

@@ -1,16 +1,18 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type CertificatePair, checkPair } from '../read.ts'
-import type { CertificateSet } from '../vault.ts'
-import { writeWhole } from './account-store.ts'
-import type { FencedVault } from './ports.ts'
+import {
+  type CertificatePair,
+  type CertificateSet,
+  type CertificateVault,
+  checkPair,
+} from '@larder/certs'
 
 interface Kept extends CertificateSet {
   readonly fence: number
 }
 
 /** Certificates of one machine as files of a folder, one for each id, readable by their owner alone. */
-export class FolderVault implements FencedVault {
+export class FolderVault implements CertificateVault {
   readonly #folder: string
   /** Commits, one after the other. */
   #queue: Promise<unknown> = Promise.resolve()
@@ -53,7 +55,7 @@ export class FolderVault implements FencedVault {
     const version = (before?.version ?? 0) + 1
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
     const kept: Kept = { id, names, version, pairs, fence: Math.max(fence, before?.fence ?? 0) }
-    await writeWhole(this.#fileOf(id), JSON.stringify(kept))
+    await writeFile(this.#fileOf(id), JSON.stringify(kept), { mode: 0o600 })
     return version
   }
 
