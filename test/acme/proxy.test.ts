@@ -243,3 +243,20 @@ t.test(
     t.equal(site.pebble.asked('new-order'), 1)
   },
 )
+
+t.test('the workers answer TLS-ALPN-01 at their own port (RFC 8737)', options, async (t) => {
+  const tlsPort = await freePort()
+  const site = await siteBehind(t, {}, { tlsPort })
+  const acme = { ...(site.config.acme as object), challenges: ['tls-alpn-01'] }
+  const folder = temporaryFolder(t)
+  writeConfig(folder, { ...site.config, acme })
+  writeFileSync(join(folder, 'hmac.key'), HMAC_KEY, { mode: 0o600 })
+  const words = ['start', '--config', 'larder.json', '--workers', '2', '--admin', '127.0.0.1:0']
+  const larder = await spawnLarder(
+    t,
+    [...words, '--https', `127.0.0.1:${tlsPort}`],
+    folder,
+  ).started()
+  await waitFor(async () => /Pebble/.test((await shown(larder)).issuer), 30_000)
+  t.notMatch(larder.stderr, /is not issued/)
+})
