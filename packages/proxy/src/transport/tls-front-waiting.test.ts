@@ -12,7 +12,8 @@ async function start(
   contextFor: (name: string | undefined) => Promise<SecureContext | null>,
 ): Promise<number> {
   const front = createSecureFront({ contextFor, alpn: ['http/1.1'] })
-  const server = createServer((socket) => {
+  // Half-open, as the listener's.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     // As the listener does.
     socket.on('error', () => {})
     front.handshake(socket, (secured) => secured.end('secured'))
@@ -68,4 +69,29 @@ t.test('a client that leaves while it waits costs nothing but itself', async (t)
   isOpen = true
   gate.resolve(named)
   t.equal(await seen(port, 'a.test'), 'a.test secured')
+})
+
+/** What a client says first. */
+async function helloFor(t: Test, servername: string): Promise<Buffer> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const client = connect({ port, host: '127.0.0.1', servername })
+  client.on('error', () => {})
+  const [socket] = await once(server, 'connection')
+  const [hello] = await once(socket, 'data')
+  client.destroy()
+  return hello
+}
+
+t.test('a client that ends within the handshake is let go at once', async (t) => {
+  const port = await start(t, async () => selfSignedContext('a.test'))
+  const socket = connectPlain({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.write(await helloFor(t, 'a.test'))
+  await once(socket, 'data')
+  socket.end()
+  // Nothing else would end it here: the deadline of the handshake is the listener's.
+  await once(socket, 'close')
 })

@@ -140,9 +140,13 @@ class Front implements SecureFront {
       ALPNCallback: ({ protocols }) => alpn.find((protocol) => protocols.includes(protocol)),
     })
     closeTogether(socket, secured)
+    // Half-open as the socket is, it would wait for the rest of the handshake.
+    const cut = () => secured.destroy()
+    secured.on('end', cut)
     // 'secure', and '_tlsError' for a broken record later on, are what tls.Server itself listens to. It is not used
     // because it allows no choice of context, and does not say which socket it secured.
     secured.on('secure', () => {
+      secured.off('end', cut)
       if (secured.destroyed) return
       // The name that we have read and the one that OpenSSL has read must not differ. A session of TLS 1.2 that is
       // resumed has the name that it began with.
