@@ -109,9 +109,12 @@ onBoth(
   },
 )
 
+const PURGES = ['tag test x', 'soft tag test x']
+const MOMENTS = ['before the head', 'in the body']
+
 onBoth('what was being fetched is delivered, and not stored', async (t, edge) => {
   const { open, get, origin, purge } = edge
-  for (const moment of ['before the head', 'in the body']) {
+  for (const [words, moment] of PURGES.flatMap((each) => MOMENTS.map((when) => [each, when]))) {
     const path = freshPath()
     const barrier = Promise.withResolvers<void>()
     origin.answers(
@@ -129,9 +132,9 @@ onBoth('what was being fetched is delivered, and not stored', async (t, edge) =>
     const early = open({ path })
     if (moment === 'in the body') await early.headCame()
     else await origin.untilAsked(1, path)
-    purge('tag test x')
+    purge(words)
     const late = open({ path })
-    t.equal((await late.done()).text, 'new', `${moment}: who comes after the purge`)
+    t.equal((await late.done()).text, 'new', `${words}, ${moment}: who comes after it`)
     barrier.resolve()
     t.equal((await early.done()).text, 'oldold', moment)
     const { text, cacheStatus } = await get(path)

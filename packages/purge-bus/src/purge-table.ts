@@ -115,11 +115,17 @@ export class PurgeTable {
     return 'valid'
   }
 
-  /** Whether a response may be purged of which nothing is known yet but its key: any tag could be among its own. */
+  /**
+   * Whether a response may be purged, softly or not, of which nothing is known yet but its key: any tag could be among
+   * its own.
+   */
   mayCover({ tenant, key, number }: Omit<StoredFacts, 'tags'>): boolean {
     if (number >= this.#number) return false
-    if ((this.#tenants.get(tenant)?.hard.highestTag ?? 0) > number) return true
-    return this.validity({ tenant, key, tags: [], number }) === 'purged'
+    const known = this.#tenants.get(tenant)
+    if (known !== undefined) {
+      if (Math.max(known.hard.highestTag, known.soft.highestTag) > number) return true
+    }
+    return this.validity({ tenant, key, tags: [], number }) !== 'valid'
   }
 
   /** The last soft purge that covers it; 0 when none does. */

@@ -58,8 +58,10 @@ export interface CallHost {
   readonly purgeNumber: number
   /** A purge has come since the fetch of this response began, and covers it. */
   isPurged(metadata: StoredMetadata): boolean
+  /** The same of a soft purge, too. */
+  isOvertaken(metadata: StoredMetadata): boolean
   /** The same while nothing is known of it but the key: it may be covered. */
-  mayBePurged(key: string, number: number): boolean
+  mayBeOvertaken(key: string, number: number): boolean
   /** The request to send: with the stored response's validators, or without any condition. */
   originRequest(call: OriginCall): OriginRequest
   /** Removes one stored response from every tier. */
@@ -137,6 +139,8 @@ export class OriginCall implements OriginHandler {
   /** The owner tells of an origin that cannot be had: so it is for everyone who waits. */
   #ownersFailure = false
   #mayStore = true
+  /** Someone has what was fetched after a purge that has overtaken this. */
+  #isSuperseded = false
   /** What comes is one slice, for whoever has found its head. */
   #isSlice = false
   #ended = false
@@ -169,8 +173,11 @@ export class OriginCall implements OriginHandler {
 
   /** False when the answer has gone too far to be read from its first byte, or is not for this request. */
   join(tx: Transaction): boolean {
-    // Whoever comes after a purge gets what was fetched after it.
-    if (this.#ended || this.#isOvertaken()) return false
+    if (this.#ended) return false
+    if (this.#isOvertaken()) {
+      this.#isSuperseded = true
+      return false
+    }
     if (this.#stream === null) {
       this.#wait(tx)
       return true
@@ -189,11 +196,12 @@ export class OriginCall implements OriginHandler {
     return true
   }
 
+  /** Whoever comes after a purge, even a soft one, gets what was fetched after it. */
   #isOvertaken(): boolean {
     const { key, purgeSequence } = this.asked
     return this.#metadata === null
-      ? this.#host.mayBePurged(key, purgeSequence)
-      : this.#host.isPurged(this.#metadata)
+      ? this.#host.mayBeOvertaken(key, purgeSequence)
+      : this.#host.isOvertaken(this.#metadata)
   }
 
   /** Whoever reads along learns the same as whoever asked; another worker goes by it. */
@@ -533,7 +541,9 @@ export class OriginCall implements OriginHandler {
     const insertion = this.#insertion
     // Nothing would be wrong with it in the store, where its number gives it away; but it would be in the way.
     const isNeeded = insertion?.backing != null && (this.#stream?.readerCount ?? 0) > 0
-    if (!isNeeded && this.#isOvertaken()) insertion?.abandon()
+    const isOld =
+      this.#isSuperseded || (this.#metadata !== null && this.#host.isPurged(this.#metadata))
+    if (!isNeeded && isOld) insertion?.abandon()
     insertion?.commit()
     this.#stream?.finish(trailers)
     const committed = insertion?.committed ?? null

@@ -590,7 +590,11 @@ export class Pipeline implements CallHost, PassHost, Invalidator {
     return this.#options.purges.judge(metadata) === 'purged'
   }
 
-  mayBePurged(key: string, number: number): boolean {
+  isOvertaken(metadata: StoredMetadata): boolean {
+    return this.#options.purges.judge(metadata) !== 'valid'
+  }
+
+  mayBeOvertaken(key: string, number: number): boolean {
     return this.#options.purges.mayCover(key, number)
   }
 

@@ -72,6 +72,10 @@ t.test('nothing but the key is known: any tag may be among its own', async (t) =
   purges.apply([{ number: 3, message: { type: 'url', urls: ['/a'], soft: false } }])
   t.ok(purges.mayCover('acme\n/a', 2))
   t.notOk(purges.mayCover('acme\n/b', 2))
+  purges.apply([{ number: 4, message: { type: 'url', urls: ['/b'], soft: true } }])
+  t.ok(purges.mayCover('acme\n/b', 3), 'a soft one, too')
+  purges.apply([tag(5, true)])
+  t.ok(purges.mayCover('acme\n/c', 4))
 })
 
 t.test('waiting for another worker ends when this one is as far, or after a while', async (t) => {
