@@ -15,6 +15,7 @@ import { type Census, mergeCensuses } from '../storage/memory-census.ts'
 import { AcmeService } from './acme-service.ts'
 import { CertificateService } from './certificates/certificate-service.ts'
 import type { StagedConfig } from './certificates/config-sets.ts'
+import { keepMemoryOutOfCoreFiles } from './core-files.ts'
 import { DiskEviction } from './disk-eviction.ts'
 import { type DryRun, dryRunOf } from './dry-run.ts'
 import { identityFor } from './identity.ts'
@@ -167,6 +168,7 @@ export class Supervisor {
 
   /** Rejects, with nothing left behind, when an address cannot be had or no worker can serve. */
   async start(): Promise<void> {
+    keepMemoryOutOfCoreFiles()
     for (const notice of unsupportedNotices(this.#config)) this.#logger.warn(notice)
     const staged = await this.certificates.stage(this.#config)
     this.#config = staged.config
