@@ -59,6 +59,7 @@ export class ChallengeBook implements ChallengeBoard {
       this.#answers = await this.#makeAnswers()
       await this.#tell(this.#answers)
     })
+    // Whoever changed it hears of a failure; the queue goes on.
     this.#telling = told.catch(() => {})
     return told
   }

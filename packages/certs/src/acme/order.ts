@@ -96,6 +96,7 @@ async function authorize(
     for (const { challengeUrl } of chosen) await session.change(challengeUrl, {}, signal)
     for (const each of chosen) await authorized(session, each, signal)
   } finally {
+    // What is not withdrawn ends by itself.
     await board.withdraw(published).catch(() => {})
   }
 }

@@ -232,6 +232,7 @@ export class Renewer {
         return
       }
       await this.#order(entry, lease, due.reason, holding.signal)
+      // One that is not given back ends by itself, here and below.
       await lease.release(0, 0).catch(() => {})
     } catch (error) {
       this.#failed(entry, asError(error), lease.failures + 1, lease)

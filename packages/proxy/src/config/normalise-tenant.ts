@@ -1,5 +1,4 @@
-import { resolve } from 'node:path'
-import { checkPair, coversName, expiryWarning, type KeyKind } from '@larder/certs'
+import { coversName, type KeyKind } from '@larder/certs'
 import { parseAuthority } from '../http/authority.ts'
 import type {
   CacheRuleConfig,
@@ -18,8 +17,9 @@ import {
   readOriginTls,
 } from './normalise-tls.ts'
 import type { Problems } from './problems.ts'
+import { readPair } from './read-pair.ts'
 import type { WrittenCacheRule, WrittenTenant } from './schema-tenant.ts'
-import { type ConfigSources, readNamedFile } from './secrets.ts'
+import type { ConfigSources } from './secrets.ts'
 import { parseDurationMs, parseSizeBytes } from './units.ts'
 
 /** Called only for a tenant that has passed the schema. */
@@ -162,38 +162,29 @@ interface PairReader {
 }
 
 function readPairOf(
-  { certFile, keyFile }: { readonly certFile: string; readonly keyFile: string },
+  files: { readonly certFile: string; readonly keyFile: string },
   path: string,
   { hosts, sources, problems, kinds }: PairReader,
 ): CertificateFilesConfig | undefined {
-  const certPem = readNamedFile(certFile, `${path}.certFile`, sources, problems)
-  const keyPem = readNamedFile(keyFile, `${path}.keyFile`, sources, problems)
-  if (certPem === undefined || keyPem === undefined) return undefined
-  const check = checkPair({ certPem, keyPem }, certFile, keyFile)
-  if (!check.ok) {
-    problems.error(`${path}.${check.in === 'key' ? 'keyFile' : 'certFile'}`, check.message)
-    return undefined
-  }
-  const { facts } = check
+  const read = readPair(files, path, sources, problems)
+  if (read === undefined) return undefined
+  const { facts, ...pair } = read
   if (kinds.has(facts.keyKind)) {
     problems.error(
       `${path}.certFile`,
-      `'${certFile}' has a key of the same kind as the one before. Give one with an ECDSA key and one with an RSA key.`,
+      `'${files.certFile}' has a key of the same kind as the one before. Give one with an ECDSA key and one with an RSA key.`,
     )
   }
   kinds.add(facts.keyKind)
-  const warning = expiryWarning(facts, certFile, sources.now)
-  if (warning !== undefined) problems.warn(`${path}.certFile`, warning)
   const uncovered = hosts.filter((host) => host !== '*' && !coversName(facts, host))
   if (uncovered.length > 0) {
     const shown = uncovered.slice(0, 5).join(', ')
     problems.warn(
       `${path}.certFile`,
-      `The certificate in '${certFile}' is not for ${shown}: browsers will refuse it there.`,
+      `The certificate in '${files.certFile}' is not for ${shown}: browsers will refuse it there.`,
     )
   }
-  const files = [certFile, keyFile].map((file) => resolve(sources.folder, file))
-  return { certFile: files[0], keyFile: files[1], certPem, keyPem }
+  return pair
 }
 
 function optionalMs(text: string | undefined): number | undefined {

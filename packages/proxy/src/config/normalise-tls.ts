@@ -1,6 +1,4 @@
 import { createHash, X509Certificate } from 'node:crypto'
-import { resolve } from 'node:path'
-import { checkPair, expiryWarning } from '@larder/certs'
 import type {
   ClientCertificateConfig,
   HstsConfig,
@@ -9,6 +7,7 @@ import type {
   RedirectConfig,
 } from './config.ts'
 import type { Problems } from './problems.ts'
+import { readPair } from './read-pair.ts'
 import type { WrittenTenant } from './schema-tenant.ts'
 import { type ConfigSources, readNamedFile } from './secrets.ts'
 import { parseDurationMs } from './units.ts'
@@ -47,22 +46,10 @@ function readClientPair(
   sources: ConfigSources,
   problems: Problems,
 ): OriginClientConfig | undefined {
-  const certPem = readNamedFile(certFile, `${path}.certFile`, sources, problems)
-  const keyPem = readNamedFile(keyFile, `${path}.keyFile`, sources, problems)
-  if (certPem === undefined || keyPem === undefined) return undefined
-  const check = checkPair({ certPem, keyPem }, certFile, keyFile)
-  if (!check.ok) {
-    problems.error(`${path}.${check.in === 'key' ? 'keyFile' : 'certFile'}`, check.message)
-    return undefined
-  }
-  const warning = expiryWarning(check.facts, certFile, sources.now)
-  if (warning !== undefined) problems.warn(`${path}.certFile`, warning)
-  return {
-    certFile: resolve(sources.folder, certFile),
-    keyFile: resolve(sources.folder, keyFile),
-    certPem,
-    keyPem,
-  }
+  const read = readPair({ certFile, keyFile }, path, sources, problems)
+  if (read === undefined) return undefined
+  const { facts: _facts, ...pair } = read
+  return pair
 }
 
 export function readClientCertificate(
