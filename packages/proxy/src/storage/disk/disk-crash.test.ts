@@ -8,8 +8,8 @@ import { bodyFor, KEYS, keyOf } from '../test-support/disk-filler.ts'
 import { DiskIndex } from './disk-index.ts'
 import type { DiskTier } from './disk-tier.ts'
 
-/** Processes killed; more for a longer look. */
-const ROUNDS = Number(process.env.DISK_CRASH_ROUNDS ?? 12)
+/** Two processes are killed in each; more for a longer look. */
+const ROUNDS = Number(process.env.DISK_CRASH_ROUNDS ?? 25)
 t.setTimeout(60_000 + ROUNDS * 10_000)
 const FILLER = new URL('../test-support/disk-filler.ts', import.meta.url)
 
